@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from itertools import repeat
+from pathlib import Path
 from typing import TypeAlias
 
 from jaxtyping import Float
@@ -149,3 +150,10 @@ def texts_of(inputs: Sequence[Input], sources: Sequence[str]) -> list[str]:
 def located(kind: InputKind, cell: str, folder: str) -> str:
     """A cell as its table in `folder` means it: file names are relative to the table."""
     return cell if kind not in KINDS or not cell else within(folder, cell)
+
+
+def as_written(inputs: Sequence[Input], source: str, folder: str) -> str:
+    """A source with its cells as its table in `folder` has them, wherever that folder is: the inverse of `located`."""
+    begin = str(Path(folder) / "_").removesuffix("_")
+    cells = zip(inputs, source.split("\t"), strict=True)
+    return "\t".join(cell.removeprefix(begin) if one.kind in KINDS else cell for one, cell in cells)

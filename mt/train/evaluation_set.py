@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from mt.checkpoint.model_folder import find_run, languages, table_columns
-from mt.config import DataConfig
+from mt.config import DataConfig, parse_inputs
 from mt.config.from_json import from_plain
 from mt.data.corpus.catalog import find, read_test
-from mt.data.corpus.columns import read_given
+from mt.data.corpus.columns import read_given, unplaced
 from mt.data.corpus.names import HUB
 from mt.data.corpus.own import languages as own_languages
 from mt.data.corpus.own import read_set, with_text
@@ -126,7 +126,10 @@ def is_that_of_training(run: Path, pairs: Sequence[Pair]) -> bool:
     data, start = _section(run)
     if not data.inputs:
         return False
-    # File names in the cells of a table begin with the folder of the table, as the run named it.
+    written = facts.get("as_written")
+    if isinstance(written, dict):
+        return written.get("test_fingerprint") == fingerprint(unplaced(pairs, parse_inputs(data.inputs)))
+    # An older manifest: file names in the cells of a table begin with the folder of the table, as the run named it.
     cells = ([cell.removeprefix(f"{start}/") for cell in pair.src.split("\t")] for pair in pairs)
     named = [replace(pair, src="\t".join(row)) for row, pair in zip(cells, pairs, strict=True)]
     return known == fingerprint(named)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from mt.data.corpus.columns import unplaced
 from mt.data.corpus.pair import fingerprint
 from mt.data.prepare import PreparedData
 from mt.nn.transformer import count_parameters
@@ -12,6 +13,11 @@ def run_facts(
     prepared: PreparedData, trainer: Trainer, *, name: str | None, tokenizer: str, seed: int
 ) -> dict[str, Any]:
     """Data, tokenizer, size, precision and seed. Args: tokenizer: its kind."""
+    written = {
+        "fingerprint": prepared.train.written(),
+        "dev_fingerprint": prepared.dev.written(),
+        "test_fingerprint": fingerprint(unplaced(prepared.corpus.test, prepared.inputs)),
+    }
     return {
         "name": name,
         "src": prepared.corpus.src,
@@ -29,6 +35,7 @@ def run_facts(
             "fingerprint": prepared.train.fingerprint(),
             "dev_fingerprint": prepared.dev.fingerprint(),
             "test_fingerprint": fingerprint(prepared.corpus.test),
+            **({"as_written": written} if prepared.inputs else {}),
             "links": prepared.links.fingerprint() if prepared.links is not None else None,
         },
         "tokenizer": {

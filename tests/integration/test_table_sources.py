@@ -308,6 +308,23 @@ def test_changed_features_are_another_text(home, trained, run):
         file.write_bytes(before)
 
 
+def test_tables_and_the_files_they_name_may_move_together(home, trained, run):
+    """The same text from another folder: a run goes on, and a score is kept as that of its test set."""
+    names = ["train.tsv", "dev.jsonl", "test.tsv", "arrays"]
+    (home / "moved").mkdir()
+    moved = [f"data.{Path(name).stem}=[moved/{name}]" for name in names[:3]]
+    try:
+        for name in names:
+            (home / name).rename(home / "moved" / name)
+        done = run(home, "train", "--resume", "runs/whole", *moved)
+        assert done.returncode == 0 and "runs/whole is finished after" in done.stdout.decode(), done.stderr.decode()
+        done = run(home, "evaluate", "runs/whole", "--test", "moved/test.tsv")
+        assert done.returncode == 0 and "is not that which" not in done.stderr.decode()
+    finally:
+        for name in names:
+            (home / "moved" / name).rename(home / name)
+
+
 REFUSED = {
     "a missing file": ("arrays/none.npy", "train.tsv:3: column `frames`: arrays/none.npy cannot be read: No such file"),
     "no array": ("train.tsv", "train.tsv:3: column `frames`: the cell must be file.npy, file.npy:ITEM or file.npy:"),

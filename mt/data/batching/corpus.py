@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from mt.data.batching.batch import Batch, Flat, Ids, cut_sorted, pack_batch
 from mt.data.batching.input_rows import InputRows, measured, total
 from mt.data.batching.store import SCHEMA, VERSION, Facts, Pairs, TokenLists, cached, in_memory
-from mt.data.corpus.pair import Pair
+from mt.data.corpus.columns import unplaced
+from mt.data.corpus.pair import Pair, as_bytes
 from mt.errors import DataError
 from mt.inputs.reader import InputReader
 from mt.progress import Waiting
@@ -88,6 +89,10 @@ class TokenizedCorpus:
         """sha256 over all text, in order."""
         return self.table.facts.fingerprint
 
+    def written(self) -> str:
+        """As `fingerprint`, but the same wherever the folder of the tables is; empty for text."""
+        return self.table.facts.written
+
     def batch(self, indices: Sequence[int]) -> Batch:
         chosen = np.array(indices, np.int64)
         source, target = self.source.flat(chosen), self.target.flat(chosen)
@@ -107,7 +112,7 @@ def _write(
     sink: pa.NativeFile, pairs: Sequence[Pair], tokenizer: Tokenizer, max_length: int | None, reader: InputReader | None
 ) -> Facts:
     """Tokenise and write in chunks, because lists of token ids take fifty times the memory of an array."""
-    digest, files = hashlib.sha256(), dict[str, int]()
+    digest, written, files = hashlib.sha256(), hashlib.sha256(), dict[str, int]()
     read = kept = source_pieces = target_pieces = 0
     stream, known = iter(pairs), dict[tuple[int, str], int]()
     what = "tokenizing" if reader is None else "reading the sources"
@@ -129,14 +134,16 @@ def _write(
                 sizes = [sizes[i] for i in fits]
             if not chunk:
                 continue
-            digest.update("".join(f"{pair.src}\0{pair.tgt}\n" for pair in chunk).encode())
+            digest.update(as_bytes(chunk))
             if reader is not None:
-                digest.update(f"{reader.inputs} {sizes}".encode())
+                digest.update(found := f"{reader.inputs} {sizes}".encode())
+                written.update(as_bytes(unplaced(chunk, reader.inputs)) + found)
             writer.write_batch(_record_batch(chunk, source, target, files))
             kept += len(chunk)
             source_pieces += sum(sizes)
             target_pieces += sum(map(len, target))
-    return Facts(kept, read - kept, source_pieces, target_pieces, digest.hexdigest(), list(files))
+    hashes = digest.hexdigest(), written.hexdigest() if reader is not None else ""
+    return Facts(kept, read - kept, source_pieces, target_pieces, hashes[0], list(files), hashes[1])
 
 
 def _record_batch(pairs: list[Pair], source: Ids, target: Ids, files: dict[str, int]) -> pa.RecordBatch:

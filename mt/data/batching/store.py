@@ -53,6 +53,7 @@ class Facts:
     target_pieces: int
     fingerprint: str
     files: list[str]  # names of the files that pairs come from
+    written: str = ""  # as `fingerprint`, with names of files in cells as the tables have them; empty for text
 
 
 Build = Callable[[pa.NativeFile], Facts]  # writes a table

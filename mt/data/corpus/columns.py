@@ -5,6 +5,7 @@ are relative to the folder of their table.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mt.config import Input, InputKind
@@ -134,6 +135,13 @@ def _rows(file: str, inputs: Sequence[Input], target: str | None = None) -> Iter
     for number, line in enumerate(read_lines(file), 1):
         if (cells := columns(number, line)) is not None:
             yield cells, Origin(file, number)
+
+
+def unplaced(pairs: Sequence[Pair], inputs: Sequence[Input]) -> list[Pair]:
+    """Rows of tables with names of files as the tables have them, so that they are the same wherever the folder is."""
+    from mt.inputs.reader import as_written  # imports torch
+
+    return [replace(pair, src=as_written(inputs, pair.src, str(Path(pair.origin.file).parent))) for pair in pairs]
 
 
 def read_given(

@@ -29,7 +29,12 @@ class Pair:
 
 def fingerprint(pairs: Sequence[Pair]) -> str:
     """sha256 over the text of pairs, in order, as `TokenizedCorpus.fingerprint`."""
-    return hashlib.sha256("".join(f"{pair.src}\0{pair.tgt}\n" for pair in pairs).encode()).hexdigest()
+    return hashlib.sha256(as_bytes(pairs)).hexdigest()
+
+
+def as_bytes(pairs: Sequence[Pair]) -> bytes:
+    """The text of pairs, for a hash of it."""
+    return "".join(f"{pair.src}\0{pair.tgt}\n" for pair in pairs).encode()
 
 
 # Names of the two columns or fields of a table, in use in corpora; the first one is ours.

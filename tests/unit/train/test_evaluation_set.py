@@ -143,6 +143,17 @@ def test_files_named_in_a_table_are_the_same_seen_from_another_folder(data, tmp_
     assert not evaluation_set.is_that_of_training(tmp_path / run, [replace(pairs[0], tgt="zwei")])
 
 
+def test_a_table_that_moved_with_the_files_it_names_is_that_of_training(data):
+    data = DataConfig(train=["train.tsv"], dev=["dev.tsv"], test=["t/table.tsv"], inputs=["clip:audio"], tgt="de")
+    written = {"test_fingerprint": fingerprint([Pair("a.wav", "eins", Origin("", 1))])}
+    run = started(data, [])
+    manifest = run / "manifest.json"
+    manifest.write_text(json.dumps({"data": {"test_fingerprint": "of the place", "as_written": written}}))
+    pairs = [Pair("u/a.wav", "eins", Origin("u/table.tsv", 2))]
+    assert evaluation_set.is_that_of_training(run, pairs)
+    assert not evaluation_set.is_that_of_training(run, [replace(pairs[0], src="u/b.wav")])
+
+
 def test_of_a_corpus_that_is_fetched_the_test_set_alone_is_needed(tmp_path, monkeypatch):
     """No network: the folder holds what a recipe made of it, but for the training text."""
     monkeypatch.chdir(tmp_path)

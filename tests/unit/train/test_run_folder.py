@@ -253,6 +253,19 @@ def test_other_training_text_is_refused(begun):
             begun.check_text({**FACTS, **part})
 
 
+def test_tables_are_the_same_text_in_another_folder(begun):
+    """Names of files in their cells begin with the folder, and count in `fingerprint`, but not in `as_written`."""
+    keys = [key for key in FACTS["data"] if key.endswith("fingerprint")]
+    facts = {**FACTS, "data": {**FACTS["data"], "as_written": {key: f"own {key}" for key in keys}}}
+    begun.write_manifest(facts, [])
+    for key in keys:
+        moved = {**facts["data"], key: "x"}
+        begun.check_text({**facts, "data": moved})
+        changed = {**moved, "as_written": {**facts["data"]["as_written"], key: "y"}}
+        with pytest.raises(DataError, match=r"is not the one that .* was started with"):
+            begun.check_text({**facts, "data": changed})
+
+
 @pytest.mark.parametrize("key", ["dev", "test"])
 def test_a_set_that_an_older_version_knew_by_name_only_must_stay_where_it_was(begun, key):
     begun.write_manifest({**FACTS, "data": {"fingerprint": "abc"}}, [])

@@ -36,6 +36,19 @@ def corpus(tmp_path) -> TokenizedCorpus:
     return TokenizedCorpus(pairs, tokenizer, max_length=9, reader=InputReader([one], tokenizer.encode_source))
 
 
+def test_what_is_written_in_a_table_is_the_same_wherever_its_folder_is(tmp_path):
+    made = []
+    for place in ("one", "other"):
+        (tmp_path / place).mkdir()
+        np.save(tmp_path / place / "rows.npy", np.ones((2, 1)))
+        pairs = [Pair(f"{tmp_path}/{place}/rows.npy", "eins", Origin(f"{tmp_path}/{place}/t.tsv", 2))]
+        tokenizer = number_tokenizer()
+        one = Input(column="rows", kind=InputKind.features, size=1, scale=2.0)
+        made.append(TokenizedCorpus(pairs, tokenizer, reader=InputReader([one], tokenizer.encode_source)))
+    assert made[0].written() == made[1].written() != "" and made[0].fingerprint() != made[1].fingerprint()
+    assert TokenizedCorpus(pairs, tokenizer).written() == ""
+
+
 def test_rows_are_counted_and_long_pairs_left_out(corpus):
     assert corpus.source.lengths().tolist() == list(range(1, 10))
     assert (len(corpus), corpus.num_too_long, corpus.num_source_rows) == (9, 1, 45)
