@@ -120,7 +120,8 @@ def _read(data: DataConfig, src: str, tgt: str, *, download: bool) -> list[Pair]
 def is_that_of_training(run: Path, pairs: Sequence[Pair]) -> bool:
     """Whether the text of a test set is that which the run was started with; true if its manifest does not say."""
     facts = read_facts(run / "manifest.json").get("data")
-    known = facts.get("test_fingerprint") if isinstance(facts, dict) else None
+    facts = facts if isinstance(facts, dict) else {}
+    known = facts.get("test_fingerprint")
     if known is None or known == fingerprint(pairs):
         return True
     data, start = _section(run)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mt.checkpoint import Checkpoint, Checkpoints, Score, random_state, set_random_state
 from mt.data.batching import BatchStream
-from mt.errors import CheckpointError, in_short
+from mt.errors import CheckpointError, DataError, in_short
 from mt.train.state import TrainState
 from mt.train.step import Updater
 
@@ -27,6 +27,20 @@ def removal_may_fail() -> Iterator[None]:
         yield
     except CheckpointError as error:
         logger.warning(f"{error} Old checkpoints are kept.")
+
+
+@contextmanager
+def sources_may_vanish() -> Iterator[None]:
+    """Around training, in which the files that sources name are read again: says what becomes of the run without them.
+
+    Raises: DataError."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(
+            error.message,
+            hint="it could be read when the run started; when it is back, the same command goes on from the last save.",
+        ) from error
 
 
 class Saver:

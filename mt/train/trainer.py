@@ -22,7 +22,7 @@ from mt.nn.transformer import Transformer
 from mt.progress import Progress, Status
 from mt.train.acceleration.sharding import gathered
 from mt.train.neighbours import Neighbours
-from mt.train.saving import Saver
+from mt.train.saving import Saver, sources_may_vanish
 from mt.train.schedules import rate
 from mt.train.signals import Requests
 from mt.train.spikes import find_spike, go_back
@@ -105,7 +105,7 @@ class Trainer:
         Raises: StoppedError: on a signal to stop, after saving; MtError: when too many updates in a row fail.
         """
         self.outputs = outputs or Outputs()
-        with self.requests.handled(), closing(self.stream):
+        with self.requests.handled(), closing(self.stream), sources_may_vanish():
             if self.unvalidated or (validate_first and self.state.step == 0 and self.state.best_score is None):
                 self.validate()
                 self.stop_if_requested()

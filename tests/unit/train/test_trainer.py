@@ -13,7 +13,7 @@ from toy import number_corpus, stream_of, tiny_model, updater_of
 from mt.checkpoint import Checkpoints
 from mt.compute.distributed import Group
 from mt.config import BatchConfig, ScheduleConfig, ScheduleKind, TrainConfig, Watch
-from mt.errors import CheckpointError, MtError, StoppedError
+from mt.errors import CheckpointError, DataError, MtError, StoppedError
 from mt.log import Metrics, logger, read_metrics
 from mt.train import trainer as module
 from mt.train.optim import Ema
@@ -277,6 +277,21 @@ def test_too_many_in_a_row_end_the_run(make, fit, monkeypatch):
     ):
         fit(trainer)
     assert trainer.state.step == MAX_SKIPPED_IN_A_ROW
+
+
+def test_a_source_that_cannot_be_read_any_more_says_how_the_run_goes_on(make, fit, monkeypatch):
+    trainer = make(steps=4)
+
+    def gone(stream):
+        raise DataError("a.wav cannot be read.")
+
+    monkeypatch.setattr(type(trainer.stream), "__next__", gone)
+    with pytest.raises(DataError) as refused:
+        fit(trainer)
+    assert str(refused.value) == (
+        "a.wav cannot be read. hint: it could be read when the run started; when it is back, the same command goes on "
+        "from the last save."
+    )
 
 
 # ---------------------------------------------------------------- an update ahead
