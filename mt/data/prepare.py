@@ -30,6 +30,7 @@ from mt.text.words import is_word
 
 logger = logging.getLogger("mt")
 UNLIMITED = sys.float_info.max  # for `clean.max_ratio`
+MANY = 0.05  # of the training pairs: leaving out so many is no detail
 SAMPLED = 10_000  # training lines at most, for `PreparedData.usual`
 
 
@@ -136,9 +137,11 @@ def prepare(
         pairs, trained, max_length=batch.max_length, cache=Path(data.cache) / "corpora", reader=reader
     )
     if train.num_too_long:
-        logger.info(
+        few = train.num_too_long < MANY * (len(train) + train.num_too_long)
+        logger.log(
+            logging.INFO if few else logging.WARNING,
             f"left out {counted(train.num_too_long, 'training pair')} with more than {batch.max_length} {train.unit} "
-            "(`batch.max_length`) on a side"
+            f"(`batch.max_length`) on a side{'' if few else train.to_keep_all()}",
         )
     dev = TokenizedCorpus(
         corpus.dev, trained, max_length=longest, kind="dev", setting="model.max_length", reader=reader

@@ -101,7 +101,7 @@ def preview(
     lengths = np.maximum(corpus.source.lengths(), corpus.target.lengths() + 1).tolist()
     return f"""\
 training pairs   {len(corpus):,} used; read {refusals.get("read", 0):,}, removed {describe(refusals)}
-too long         {counted(corpus.num_too_long, "pair")} of more than {batch.max_length} pieces on a side left out
+too long         {counted(corpus.num_too_long, "pair")} of more than {batch.max_length} {corpus.unit} on a side left out
 tokens           {corpus.num_source_rows:,} source and {tokens:,} target an epoch, end marks included
 unknown pieces   {unknown_rate(corpus, corpus.tokenizer):.4%}
 vocabulary       {corpus.tokenizer.tgt_size:,} pieces{"" if corpus.tokenizer.joint else " (target)"}
@@ -110,7 +110,7 @@ device           {device}, {pick_precision(train.precision, device).value}, {cou
 time             about {counted(round(steps), "step")} an epoch, {seconds:.2f} s a step; {total}
 validation       {validation}
 
-lengths in pieces, the longer side of a pair:
+lengths in {corpus.unit}, the longer side of a pair:
 {histogram(lengths)}
 
 examples:

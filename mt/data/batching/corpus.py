@@ -49,11 +49,12 @@ class TokenizedCorpus:
         def build(sink: pa.NativeFile) -> Facts:
             facts = _write(sink, pairs, tokenizer, max_length, reader)
             if not facts.pairs:
+                higher = " and `model.max_length`" if setting != "model.max_length" else ""
                 advice = "split the text into sentences" if reader is None else "shorten the sources"
                 raise DataError(
                     f"none of the {facts.too_long:,} {kind} pairs has at most {max_length} {self.unit} (`{setting}`) "
-                    "on each side.",
-                    hint=f"raise `{setting}`, or {advice}.",
+                    f"on each side; the longest has {facts.longest:,}.",
+                    hint=f"raise `{setting}`{higher}, or {advice}.",
                 )
             return facts
 
@@ -93,6 +94,12 @@ class TokenizedCorpus:
         """As `fingerprint`, but the same wherever the folder of the tables is; empty for text."""
         return self.table.facts.written
 
+    def to_keep_all(self) -> str:
+        """What to set so that no pair is left out, for a message; empty if it is not known."""
+        longest = self.table.facts.longest
+        wanted = "raise `batch.max_length`, and `model.max_length` with it, to keep them"
+        return f"; the longest has {longest:,}: {wanted}" if longest else ""
+
     def batch(self, indices: Sequence[int]) -> Batch:
         chosen = np.array(indices, np.int64)
         source, target = self.source.flat(chosen), self.target.flat(chosen)
@@ -113,7 +120,7 @@ def _write(
 ) -> Facts:
     """Tokenise and write in chunks, because lists of token ids take fifty times the memory of an array."""
     digest, written, files = hashlib.sha256(), hashlib.sha256(), dict[str, int]()
-    read = kept = source_pieces = target_pieces = 0
+    read = kept = source_pieces = target_pieces = longest = 0
     stream, known = iter(pairs), dict[tuple[int, str], int]()
     what = "tokenizing" if reader is None else "reading the sources"
     with pa.ipc.new_file(sink, SCHEMA) as writer, Waiting(what, plain=True) as wait:
@@ -127,6 +134,7 @@ def _write(
                 sizes = total(np.array(source)).tolist()
             read += len(chunk)
             target = tokenizer.encode_target([pair.tgt for pair in chunk])
+            longest = max(longest, *sizes, *(len(one) + 1 for one in target))
             if max_length is not None:
                 rows = enumerate(zip(sizes, target, strict=True))
                 fits = [i for i, (s, t) in rows if s <= max_length and len(t) + 1 <= max_length]
@@ -142,8 +150,10 @@ def _write(
             kept += len(chunk)
             source_pieces += sum(sizes)
             target_pieces += sum(map(len, target))
-    hashes = digest.hexdigest(), written.hexdigest() if reader is not None else ""
-    return Facts(kept, read - kept, source_pieces, target_pieces, hashes[0], list(files), hashes[1])
+    return Facts(
+        kept, read - kept, source_pieces, target_pieces, digest.hexdigest(), list(files),
+        longest=longest, written=written.hexdigest() if reader is not None else "",
+    )  # fmt: skip
 
 
 def _record_batch(pairs: list[Pair], source: Ids, target: Ids, files: dict[str, int]) -> pa.RecordBatch:

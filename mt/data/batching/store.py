@@ -53,6 +53,7 @@ class Facts:
     target_pieces: int
     fingerprint: str
     files: list[str]  # names of the files that pairs come from
+    longest: int = 0  # rows of the longer side of the longest pair; 0: not known, of an older version
     written: str = ""  # as `fingerprint`, with names of files in cells as the tables have them; empty for text
 
 

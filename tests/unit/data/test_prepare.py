@@ -71,6 +71,31 @@ def test_long_sources_of_a_table_are_counted_in_rows(data, caplog):
     ]
 
 
+def test_many_long_pairs_are_no_detail(data, caplog):
+    """A recording has a hundred rows a second: the default leaves out what is longer than 2.56 seconds."""
+    lines = ["a\tb", *["one\teins"] * 9, f"{'one ' * 40}\teins"]
+    Path("table.tsv").write_text("\n".join(lines) + "\n")
+    table = DataConfig(train=["table.tsv"], dev=["table.tsv"], inputs=["a:text"], target="b", tgt="de")
+    pieces = TokenizerConfig(vocab_size=30, byte_fallback=False)
+    more = {"data": table, "clean": CleanConfig(), "tokenizer": pieces}
+    found = prepare(batch=BatchConfig(max_length=20), longest=None, **more)
+    longest = int(prepare(batch=BatchConfig(max_length=200), longest=None, **more).train.source.lengths().max())
+    assert found.train.num_too_long == 1
+    [told] = [record for record in caplog.records if record.message.startswith("left out")]
+    assert (told.levelname, told.message) == (
+        "WARNING",
+        "left out 1 training pair with more than 20 rows (`batch.max_length`) on a side; the longest has "
+        f"{longest}: raise `batch.max_length`, and `model.max_length` with it, to keep them",
+    )
+    Path("table.tsv").write_text("a\tb\n" + f"{lines[-1]}\n" * 10)
+    with pytest.raises(DataError) as refused:
+        prepare(batch=BatchConfig(max_length=2), longest=None, **more)
+    assert str(refused.value) == (
+        f"none of the 10 training pairs has at most 2 rows (`batch.max_length`) on each side; the longest has "
+        f"{longest}. hint: raise `batch.max_length` and `model.max_length`, or shorten the sources."
+    )
+
+
 def test_the_pairs_are_not_kept_twice(data):
     found = prepared(data)
     assert (found.corpus.train, len(found.train), len(found.corpus.dev), len(found.corpus.test)) == ([], 60, 5, 6)
@@ -81,8 +106,8 @@ def test_a_dev_set_of_sentences_too_long_for_the_model_is_refused_by_its_own_set
     with pytest.raises(DataError) as refused:
         prepare(data=data, clean=CleanConfig(), tokenizer=pieces, batch=BatchConfig(), longest=2)
     assert str(refused.value) == (
-        "none of the 5 dev pairs has at most 2 pieces (`model.max_length`) on each side. hint: raise "
-        "`model.max_length`, or split the text into sentences."
+        "none of the 5 dev pairs has at most 2 pieces (`model.max_length`) on each side; the longest has 6. hint: "
+        "raise `model.max_length`, or split the text into sentences."
     )
 
 

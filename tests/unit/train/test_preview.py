@@ -3,10 +3,11 @@
 import pytest
 from toy import number_corpus, number_tokenizer, tiny_model
 
-from mt.config import BatchConfig, OptimConfig, TrainConfig
+from mt.config import BatchConfig, Input, InputKind, OptimConfig, TrainConfig
 from mt.data.batching import TokenizedCorpus
 from mt.data.corpus.pair import Origin, Pair
 from mt.errors import counted
+from mt.inputs.reader import InputReader
 from mt.train.preview import examples, histogram, preview, unknown_rate
 
 
@@ -61,6 +62,15 @@ def test_the_report_counts_and_estimates_the_end(limits, words):
               "0.0000%", f"about {counted(round(steps), 'step')} an epoch", "cpu, ", "0 pairs of more than 32 pieces",
               "examples:"]  # fmt: skip
     assert [line for line in wanted if line not in page] == []
+
+
+def test_the_report_counts_sources_of_tables_in_rows():
+    pairs = [Pair(pair.src, pair.tgt, pair.origin) for pair in number_corpus(5).pairs]
+    reader = InputReader([Input(column="a", kind=InputKind.text)], number_tokenizer().encode_source)
+    corpus = TokenizedCorpus(pairs, number_tokenizer(), reader=reader)
+    batch, train = BatchConfig(tokens=64, max_length=32), TrainConfig(steps=1, device="cpu")
+    page = preview(corpus, {"read": 5, "kept": 5}, tiny_model(), batch, train, OptimConfig(), "so")
+    assert "0 pairs of more than 32 rows on a side" in page and "lengths in rows, the longer side of a pair:" in page
 
 
 def test_the_report_says_that_nothing_was_refused():

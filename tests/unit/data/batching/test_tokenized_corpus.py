@@ -32,7 +32,7 @@ def test_pairs_too_long_on_either_side_are_left_out_and_counted():
 
 
 def test_a_corpus_of_nothing_but_long_pairs_is_refused_and_not_cached(tmp_path):
-    text = r"^none of the 2 training pairs has at most 3 pieces \(`batch\.max_length`\) on each side\. hint: raise"
+    text = r"^none of the 2 training pairs has at most 3 pieces \(`batch\.max_length`\) on each side; the longest has 4"
     with pytest.raises(DataError, match=text):
         corpus_of([(4, 2), (2, 4)], max_length=3, cache=tmp_path)
     assert list(tmp_path.iterdir()) == []
