@@ -4,12 +4,13 @@ The source of a pair is the cells of the input columns with tabs between them (`
 are relative to the folder of their table.
 """
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mt.config import Input, InputKind
-from mt.data.corpus.names import kind_of
+from mt.data.corpus.names import bare, kind_of
 from mt.data.corpus.pair import Origin, Pair
 from mt.data.corpus.readers import no_pairs, read_pairs
 from mt.data.corpus.records import field_text, json_line
@@ -18,6 +19,12 @@ from mt.text.lines import check_file, read_lines
 from mt.text.media import ADVICE, media_of
 
 TABLES = (".tsv", ".jsonl", ".ndjson")
+WRITE = 'python -c "import json, sys{more}; [print(json.dumps(row)) for row in {rows}]" {file} > {to}'
+CONVERTED = {  # tables of other formats, and how Python reads their rows
+    ".csv": (", csv", "csv.DictReader(open(sys.argv[1], encoding='utf-8-sig', newline=''))"),
+    ".json": ("", "json.load(open(sys.argv[1], encoding='utf-8'))"),
+    ".parquet": (", pyarrow.parquet", "pyarrow.parquet.read_table(sys.argv[1]).to_pylist()"),
+}
 
 
 class Columns:
@@ -46,7 +53,7 @@ class Columns:
             self.records = True
             cells = self._of_record(number, line)
         else:
-            self.places = self._of_header(number, line.split("\t"))
+            self.places = self._of_header(number, [name.strip() for name in line.split("\t")])
             return None
         from mt.inputs.reader import located  # imports torch
 
@@ -59,7 +66,7 @@ class Columns:
                 raise DataError(
                     f"{self.file}:{number}: the table must have a column `{name}`, but its first line is "
                     f"{', '.join(header) or 'empty'}.",
-                    hint="the first line of a table has the names of its columns, with tabs between them.",
+                    hint=_meant(name, header),
                 )
             if header.count(name) > 1:
                 raise DataError(
@@ -88,6 +95,16 @@ class Columns:
             raise DataError(f"{where}: there must be a field `{missing[0]}`, but there are {found}.")
         texts = ("" if record[name] is None else field_text(record, name, where) for name in self.names)
         return [text.replace("\t", " ").strip() for text in texts]
+
+
+def _meant(name: str, header: Sequence[str]) -> str:
+    """The hint where a header lacks a column."""
+    for found in header:
+        if found.strip("\"'").casefold() == name.casefold():
+            if found.casefold() != name.casefold():
+                return f"write the table without quotes around its cells: {found} is not `{name}`."
+            return f"did you mean `{found}`? Capital and small letters are not the same here."
+    return "the first line of a table has the names of its columns, with tabs between them."
 
 
 def is_record(first: str) -> bool:
@@ -161,4 +178,12 @@ def check_table(file: str) -> None:
     if found := media_of(file):
         raise DataError(f"`{file}` is {found.what}, but must be a table.", hint=ADVICE)
     if kind_of(file) not in TABLES:
-        raise DataError(f"`{file}` must be a table, with a name that ends in {', '.join(TABLES[:-1])} or {TABLES[-1]}.")
+        hint = ""
+        if (kind := kind_of(file)) in CONVERTED and bare(file) == file:
+            more, rows = CONVERTED[kind]
+            to = str(Path(file).with_suffix(".jsonl"))  # in the same folder, from which the names in its cells count
+            typed = WRITE.format(more=more, rows=rows, file=shlex.quote(file), to=shlex.quote(to))
+            hint = f"write it as JSON lines: `{typed}`."
+        raise DataError(
+            f"`{file}` must be a table, with a name that ends in {', '.join(TABLES[:-1])} or {TABLES[-1]}.", hint=hint
+        )

@@ -1,8 +1,14 @@
 """Tables: headers, records and rows."""
 
+import csv
+import json
 import os
 import re
+import subprocess
+import sys
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from mt.config.inputs import parse_inputs
@@ -46,6 +52,45 @@ def test_records_may_be_indented(tmp_path):
 def test_tables_of_two_minds_are_refused(text, message, tmp_path):
     with pytest.raises(DataError, match=re.escape(message) + "$"):
         rows(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("header", "hint"),
+    [
+        ("En\tde", "did you mean `En`? Capital and small letters are not the same here."),
+        ('"en"\t"de"', 'write the table without quotes around its cells: "en" is not `en`.'),
+        ("english\tde", "the first line of a table has the names of its columns, with tabs between them."),
+    ],
+)
+def test_a_column_that_is_nearly_there_is_named(header, hint, tmp_path):
+    with pytest.raises(DataError, match="must have a column `en`") as refused:
+        rows(tmp_path, f"{header}\na\tb\n", "t.tsv")
+    assert refused.value.hint == hint
+
+
+def test_white_space_around_the_names_of_columns_is_as_around_cells(tmp_path):
+    assert rows(tmp_path, " en \tde \n a \tb\n", "t.tsv") == [("a", "b", 2)]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json", ".parquet"])
+def test_a_table_of_another_format_is_told_the_line_that_converts_it(suffix, tmp_path):
+    records = [{"en": 'a "x"', "de": "ä,\tb"}, {"en": "c", "de": "d"}]
+    file = tmp_path / f"my table{suffix}"
+    if suffix == ".parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(records), file)
+    elif suffix == ".json":
+        file.write_text(json.dumps(records), encoding="utf-8")
+    else:
+        with file.open("w", encoding="utf-8-sig", newline="") as out:
+            writer = csv.DictWriter(out, ["en", "de"])
+            writer.writeheader()
+            writer.writerows(records)
+    with pytest.raises(DataError, match=r"must be a table, with a name that ends in \.tsv") as refused:
+        list(read_table([str(file)], INPUTS, "de"))
+    typed = refused.value.hint.split("`")[1].replace("python", sys.executable, 1)
+    subprocess.run(["bash", "-c", typed], check=True)
+    found = [(pair.src, pair.tgt) for pair in read_table([str(tmp_path / "my table.jsonl")], INPUTS, "de")]
+    assert found == [('a "x"', "ä, b"), ("c", "d")]
 
 
 def test_columns_that_are_not_read_may_have_one_name(tmp_path):
