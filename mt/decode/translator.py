@@ -141,7 +141,7 @@ class Translator:
     def answering(self, texts: Sequence[str], options: Options) -> Generator[list[Part], Found, Found]:
         """As `answer`, but the caller searches: yields parts, and is sent what `find` returns for them. In this way a
         server searches parts of many requests together."""
-        check_texts(texts=texts)
+        (check_texts if self.reader is None else self.reader.check)(texts=texts)
         check_engine(self.engine, options.section, sampling=options.sampling is not None)
         if self.reader is not None:
             return (yield from self._answering_rows(texts, self.reader, options))

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from mt.config import Input, InputKind
-from mt.errors import DataError
+from mt.errors import ConfigError, DataError, check_texts
 from mt.inputs.audio import Audio
 from mt.inputs.contents import within
 from mt.inputs.features import Features
@@ -57,6 +57,16 @@ class InputReader:
                 for part, one in zip(parts, self.inputs, strict=True)
             ]
         return parts[0] if len(parts) == 1 else SeveralInputs(tuple(parts), tuple(bool(cell.strip()) for cell in cells))
+
+    def check(self, **sources: Sequence[str]) -> None:
+        """Raises: ConfigError: as `check_texts`, with the form of a source."""
+        try:
+            check_texts(**sources)
+        except ConfigError as error:
+            cells = "a cell" if len(self.inputs) == 1 else "the cells of a row with tabs between them"
+            named = ", ".join(one.column for one in self.inputs)
+            form = f"a source is a string: {cells} ({named}); a file is its name, as `str(path)` gives it."
+            raise ConfigError(error.message, hint=form) from error
 
     def counts(self, source: str, where: str = "", known: dict[tuple[int, str], int] | None = None) -> list[int]:
         """The number of rows of each input; 0 for a missing one of several.

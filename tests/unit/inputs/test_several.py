@@ -1,12 +1,13 @@
 """A source of several inputs: what its cells are, which of them are missing, and how many rows there are."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mt.config import Input, InputKind
-from mt.errors import DataError
+from mt.errors import ConfigError, DataError
 from mt.inputs.reader import InputReader, fit
 from mt.inputs.several import SeveralInputs
 
@@ -74,6 +75,18 @@ def test_faults_name_row_and_column(reader, tmp_path):
         reader.item("a dog")
     with pytest.raises(DataError, match="column `image` is empty in all of the training data"):
         fit(reader.inputs, ["a\t\tb", "c\t\td"], ["t:1", "t:2"])
+
+
+def test_what_is_no_string_is_told_the_form_of_a_source(reader):
+    for wrong in ([Path("a.png")], [("a dog", "a.png", "un chien")], Path("a.png"), b"RIFF"):
+        with pytest.raises(ConfigError, match=r"^`texts` must be a list of strings, but ") as refused:
+            reader.check(texts=wrong)
+        assert refused.value.hint == (
+            "a source is a string: the cells of a row with tabs between them (en, image, fr); a file is its name, as "
+            "`str(path)` gives it."
+        )
+    with pytest.raises(ConfigError, match=r"a source is a string: a cell \(image\); a file"):
+        InputReader(reader.inputs[1:2], encode).check(texts=[3])
 
 
 def test_a_reader_can_be_sent_to_another_process(reader):
