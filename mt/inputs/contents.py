@@ -15,6 +15,7 @@ from mt.files import ZIP_DAMAGE, reason
 MEMBER = re.compile(r"(?P<zip>.+?\.zip):(?P<member>.+)", re.IGNORECASE | re.DOTALL)
 DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 LIMIT = 1 << 28  # bytes of a member, by its own account; zipfile reads no more than that
+FROM = "relative names count from the folder of their table; on stdin and in Python, from the current folder."
 OPEN = 16  # archives that stay open
 State: TypeAlias = tuple[int, ...]
 
@@ -41,10 +42,16 @@ def opened(name: str) -> str | io.BytesIO:
         with Path(name).open("rb") as file:
             file.peek(1)  # a folder can be opened, but not read
     except OSError as error:
-        raise DataError(f"{name} cannot be read: {reason(error)}") from error
+        raise unreadable(name, error) from error
     except ValueError as error:  # a name with a zero byte
         raise DataError(f"{name!r} is not the name of a file") from error
     return name
+
+
+def unreadable(name: str, error: OSError) -> DataError:
+    """What the system refuses; of a relative name that is not there, from where it counts."""
+    relative = isinstance(error, FileNotFoundError) and not Path(name).is_absolute()
+    return DataError(f"{name} cannot be read: {reason(error)}", hint=FROM if relative else "")
 
 
 @contextmanager
@@ -53,7 +60,7 @@ def faults_of(name: str, broken: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(f"{name} cannot be read: {reason(error)}") from error
+        raise unreadable(name, error) from error
     except ZIP_DAMAGE as error:
         raise DataError(f"{name} {broken} ({error})") from error
 

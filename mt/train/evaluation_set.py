@@ -43,8 +43,9 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
         return list(read_given(files, columns, src, tgt or own)), tgt or own
     if folder is None:
         check_whole(model)
+        form = "TABLE" if model is not None and table_columns(model)[0] else "SOURCE TARGET"
         raise ConfigError(
-            "this model is not in a run folder, so it has no test set.", hint="name one with `--test SOURCE TARGET`."
+            "this model is not in a run folder, so it has no test set.", hint=f"name one with `--test {form}`."
         )
     data = saved_data(folder)
     src, own = _languages(folder, data)
@@ -55,7 +56,8 @@ def test_set(model: Path | None, files: list[str] | None, tgt: str | None) -> tu
             raise
         raise DataError(error.message, hint="if the test set is elsewhere now, name it with `--test`.") from error
     if not pairs:
-        raise ConfigError(f"`{folder}` has no test set.", hint=f"name one, as in `--test a.{src} a.{own}`.")
+        example = "test.tsv" if data.inputs else f"a.{src} a.{own}"
+        raise ConfigError(f"`{folder}` has no test set.", hint=f"name one, as in `--test {example}`.")
     if not is_that_of_training(folder, pairs):
         logger.warning(
             f"the text of the test set is not that which `{folder}` was started with, so these scores are not those of "

@@ -8,10 +8,12 @@ import json
 import math
 import os
 import random
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 GERMAN = ["eins", "zwei", "drei", "vier", "fünf", "sechs", "sieben", "acht", "neun", "zehn"]
 SETTINGS = (
@@ -306,6 +308,22 @@ def test_changed_features_are_another_text(home, trained, run):
         assert done.returncode == 3 and "the training text is not the one" in done.stderr.decode()
     finally:
         file.write_bytes(before)
+
+
+def test_a_model_of_tables_without_a_test_set_is_told_to_name_a_table(home, trained, run):
+    shutil.copytree(trained / "model", home / "alone")
+    done = run(home, "evaluate", "alone")
+    assert done.returncode == 2 and done.stderr.decode().endswith("hint: name one with `--test TABLE`.\n")
+    settings = trained / "config.yaml"
+    before = settings.read_text(encoding="utf-8")
+    try:
+        found = yaml.safe_load(before)
+        found["data"]["test"] = []
+        settings.write_text(yaml.safe_dump(found), encoding="utf-8")
+        done = run(home, "evaluate", "runs/whole")
+        assert done.returncode == 2 and done.stderr.decode().endswith("hint: name one, as in `--test test.tsv`.\n")
+    finally:
+        settings.write_text(before, encoding="utf-8")
 
 
 def test_tables_and_the_files_they_name_may_move_together(home, trained, run):

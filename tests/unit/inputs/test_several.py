@@ -8,6 +8,7 @@ import pytest
 
 from mt.config import Input, InputKind
 from mt.errors import ConfigError, DataError
+from mt.inputs.contents import opened
 from mt.inputs.reader import InputReader, fit
 from mt.inputs.several import SeveralInputs
 
@@ -75,6 +76,20 @@ def test_faults_name_row_and_column(reader, tmp_path):
         reader.item("a dog")
     with pytest.raises(DataError, match="column `image` is empty in all of the training data"):
         fit(reader.inputs, ["a\t\tb", "c\t\td"], ["t:1", "t:2"])
+
+
+@pytest.mark.parametrize("cell", ["nowhere.npy", "none/nowhere.npy:7"])
+def test_a_relative_name_that_is_not_there_says_from_where_it_counts(cell, reader, tmp_path):
+    says = "relative names count from the folder of their table; on stdin and in Python, from the current folder"
+    with pytest.raises(DataError, match=r"cannot be read: No such file") as refused:
+        reader.item(f"a\t{cell}\tb")
+    assert refused.value.hint == f"{says}."
+    with pytest.raises(DataError, match=r"cannot be read: No such file") as refused:
+        reader.item(f"a\t{tmp_path}/{cell}\tb")
+    assert refused.value.hint == ""
+    with pytest.raises(DataError) as refused:
+        opened("none.wav")
+    assert refused.value.hint == f"{says}."
 
 
 def test_what_is_no_string_is_told_the_form_of_a_source(reader):
