@@ -39,8 +39,7 @@ def sources_may_vanish() -> Iterator[None]:
     except DataError as error:
         raise DataError(
             error.message,
-            hint=error.hint
-            or "it could be read when the run started; when it is back, the same command goes on from the last save.",
+            hint="it could be read when the run started; when it is back, the same command goes on from the last save.",
         ) from error
 
 
