@@ -27,11 +27,7 @@ def read_epub(data: bytes) -> Parsed:
 
 def _read(name: str, part: bytes, parts: Mapping[str, bytes]) -> Parsed | None:
     suffix = PurePosixPath(name).suffix.lower()
-    if suffix not in {*PAGES, PACKAGE} and not any(
-        name in _listed(PurePosixPath(one).parent, content)
-        for one, content in parts.items()
-        if one.lower().endswith(PACKAGE)
-    ):
+    if suffix not in {*PAGES, PACKAGE} and not _is_listed(name, part, parts):
         return None
     try:
         return _read_package_file(part) if suffix == PACKAGE else read_html(part, xml=True)
@@ -39,6 +35,12 @@ def _read(name: str, part: bytes, parts: Mapping[str, bytes]) -> Parsed | None:
         if name in map(unquote, ENCRYPTED.findall(parts.get("META-INF/encryption.xml", b"").decode("latin-1"))):
             raise DataError(f"{name} is encrypted.", hint="take a copy of the book without copy protection.") from None
         raise DataError(f"{name}: {error.message}", hint=error.hint) from None
+
+
+def _is_listed(name: str, part: bytes, parts: Mapping[str, bytes]) -> bool:
+    """Whether a package file lists a part as a page; a picture, of which a book has many, does not begin with a tag."""
+    packages = (one for one in parts if one.lower().endswith(PACKAGE))
+    return b"<" in part[:64] and any(name in _listed(PurePosixPath(one).parent, parts[one]) for one in packages)
 
 
 @lru_cache(4)  # each part of a book asks for it

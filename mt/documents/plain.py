@@ -87,7 +87,7 @@ def wrap(
     text: str, width: int, used: int, indent: str, line_end: str, *, never_first: re.Pattern[str] | None = None,
     piece: "regex.Pattern[str]" = WORD,
 ) -> str:  # fmt: skip
-    """Break a text at spaces, so that no line is wider than `width` where that can be.
+    """Break a text between its pieces, so that no line is wider than `width` where that can be.
 
     Args: used: characters before the text on its first line; indent: what every further line begins with; never_first:
     words that do not begin a line; piece: what stays whole, as `line_piece`.

@@ -92,7 +92,7 @@ def joined(lines: Iterable[str], shown: Callable[[str], str] = str) -> str:
 
 
 def unbroken(text: str) -> str:
-    """A text without the ends of its lines that stand between characters of scripts without spaces."""
+    """A text without the ends of its lines that stand within Chinese and Japanese, where they are no spaces."""
     return BORDER.sub("", text)
 
 
