@@ -148,7 +148,8 @@ class RunFolder:
             if (known := before.get(f"{section}.{key}")) is None:
                 raise CheckpointError(f"`{self.manifest}` must have `{section}.{key}`, but does not: it is damaged.")
             written = f"{section}.as_written.{key}"  # of tables that name files: their folder may have moved
-            if known != facts[section][key] and (written not in before or before[written] != now.get(written)):
+            moved = before.get(written) and before[written] == now.get(written)  # an older cache knows none
+            if known != facts[section][key] and not moved:
                 raise DataError(f"the {what} is not the one that `{self.path}` was started with.", hint=OWN_NAME)
         if before.get("data.links") != facts["data"].get("links"):
             raise DataError(

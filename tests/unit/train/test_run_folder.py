@@ -266,6 +266,14 @@ def test_tables_are_the_same_text_in_another_folder(begun):
             begun.check_text({**facts, "data": changed})
 
 
+def test_text_of_an_older_cache_is_not_known_by_where_it_is(begun):
+    """Its facts have no hash of what the tables say: two that are not known are not the same."""
+    facts = {**FACTS, "data": {**FACTS["data"], "as_written": {"fingerprint": ""}}}
+    begun.write_manifest(facts, [])
+    with pytest.raises(DataError, match=r"is not the one that .* was started with"):
+        begun.check_text({**facts, "data": {**facts["data"], "fingerprint": "x"}})
+
+
 @pytest.mark.parametrize("key", ["dev", "test"])
 def test_a_set_that_an_older_version_knew_by_name_only_must_stay_where_it_was(begun, key):
     begun.write_manifest({**FACTS, "data": {"fingerprint": "abc"}}, [])
