@@ -13,11 +13,6 @@ def run_facts(
     prepared: PreparedData, trainer: Trainer, *, name: str | None, tokenizer: str, seed: int
 ) -> dict[str, Any]:
     """Data, tokenizer, size, precision and seed. Args: tokenizer: its kind."""
-    written = {
-        "fingerprint": prepared.train.written(),
-        "dev_fingerprint": prepared.dev.written(),
-        "test_fingerprint": fingerprint(unplaced(prepared.corpus.test, prepared.inputs)),
-    }
     return {
         "name": name,
         "src": prepared.corpus.src,
@@ -35,7 +30,7 @@ def run_facts(
             "fingerprint": prepared.train.fingerprint(),
             "dev_fingerprint": prepared.dev.fingerprint(),
             "test_fingerprint": fingerprint(prepared.corpus.test),
-            **({"as_written": written} if prepared.inputs else {}),
+            **_as_written(prepared),
             "links": prepared.links.fingerprint() if prepared.links is not None else None,
         },
         "tokenizer": {
@@ -50,3 +45,12 @@ def run_facts(
         "determinism": "bitwise on one kind of CPU, with as many threads and processes, where steps or epochs limit "
         "the run; GPUs add in any order",
     }
+
+
+def _as_written(prepared: PreparedData) -> dict[str, dict[str, str]]:
+    """Of tables: hashes of their text that are the same wherever their folder is."""
+    if not prepared.inputs:
+        return {}
+    test = fingerprint(unplaced(prepared.corpus.test, prepared.inputs))
+    hashes = {"fingerprint": prepared.train.written(), "dev_fingerprint": prepared.dev.written()}
+    return {"as_written": {**hashes, "test_fingerprint": test}}
