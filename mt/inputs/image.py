@@ -12,7 +12,6 @@ from mt.inputs.contents import opened
 from mt.inputs.kind import FrameKind, Picture
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # Pillow knows more, some of which start other programs
-DRAFT = 4  # a large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, where that leaves so many times the pixels needed
 
 
 class Images(FrameKind):
@@ -52,7 +51,6 @@ def pixels(cell: str, side: int) -> NDArray[np.uint8]:
                 raise Image.DecompressionBombError
             if picture.mode in ("I", "F"):
                 raise DataError(f"{cell} has pixels of 32 bits", hint="save it with 8 bits for each colour.")
-            picture.draft(None, (DRAFT * side, DRAFT * side))  # of JPEG alone: a tenth of the time, for photographs
             flat = _on_white(ImageOps.exif_transpose(picture))
             return np.asarray(flat.resize((side, side), Image.Resampling.BICUBIC), np.uint8)
     except DataError:

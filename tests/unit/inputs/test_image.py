@@ -76,22 +76,6 @@ def test_a_photograph_is_turned_as_its_camera_says(tmp_path):
     assert (found[:, 4:] == 0).all() and (found[:, :4] == 255).all()
 
 
-def test_a_large_photograph_is_not_decoded_in_full(tmp_path, monkeypatch):
-    """A JPEG is decoded at a fraction of its size in a tenth of the time; the picture is the same but for rounding."""
-    across, down = np.meshgrid(np.linspace(0, 255, 640), np.linspace(0, 255, 480))
-    made = Image.fromarray(np.stack([across, down, 255 - across], 2).astype(np.uint8))
-    for suffix in ("jpg", "png"):
-        made.save(tmp_path / f"a.{suffix}")
-    sizes, resize = [], Image.Image.resize
-    monkeypatch.setattr(Image.Image, "resize", lambda self, *how: sizes.append(self.size) or resize(self, *how))
-    found = [pixels(str(tmp_path / name), 16).astype(int) for name in ("a.jpg", "a.png")]
-    assert sizes == [(160, 120), (640, 480)]
-    assert np.abs(found[0] - found[1]).max() <= 3
-    sizes.clear()
-    pixels(str(tmp_path / "a.jpg"), 96)
-    assert sizes == [(640, 480)]  # few pixels more than needed: all of them are read
-
-
 def test_a_member_of_an_archive_is_read_and_is_the_same_as_a_file(picture, tmp_path):
     with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
         archive.write(picture, "a/ä b.png")
