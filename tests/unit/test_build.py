@@ -2,6 +2,7 @@
 
 import random
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,7 @@ from mt.train.objectives import make_objective
 from mt.train.run_folder import RunFolder
 
 test_set.__test__ = False  # it is no test
+GOLDEN = Path(__file__).resolve().parents[1] / "golden/schema-1/runs/golden"
 
 # ---------------------------------------------------------------- sections that must agree
 
@@ -376,10 +378,9 @@ def test_files_need_no_run_and_no_model(files):
 
 
 def test_without_a_test_set_it_says_how_to_name_one(files):
-    (files / "model").mkdir()
-    with pytest.raises(
-        ConfigError, match=r"is not in a run folder, so it has no test set. hint: name one with `--test"
-    ):
+    shutil.copytree(GOLDEN / "model", files / "model")
+    told = r"is not in a run folder, so it has no test set. hint: name one with `--test SOURCE TARGET`\.$"
+    with pytest.raises(ConfigError, match=told):
         test_set(files / "model", None, None)
     folder = RunFolder(files / "run")
     folder.begin(config(data=DataConfig(train=["train.tsv"], dev=["dev.tsv"])).to_dict(), Config().to_dict())
