@@ -14,6 +14,7 @@ from mt.checkpoint.model_folder import Description
 from mt.compute.device import pick_device, pick_precision, set_up_cpu
 from mt.compute.distributed import Group, joined, place_in_group
 from mt.config import BatchConfig, Config, Positions, Precision, Sharding, SourceKind, Tying
+from mt.config.from_json import typed
 from mt.config.inputs import parse_inputs
 from mt.data.batching import Batch, BatchStream, Variation, choose_workers
 from mt.data.clean.survey import LOOKED_AT, overlap, report, survey
@@ -263,6 +264,7 @@ def train(config: Config, command: Sequence[str] = ()) -> float:
     Args: command: what began it, for the record.
     Raises: MtError: for everything that a user can repair; StoppedError: on a signal, after saving.
     """
+    config = typed(config)
     check(config, processes=place_in_group().world)
     device = own_device(config.train.device)
     if config.run.name is None:  # the command makes one of the data and the model

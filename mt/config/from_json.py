@@ -3,6 +3,7 @@
 Nothing is interpolated, converted or imported: a value that does not have the type of its setting is an error.
 """
 
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
@@ -42,6 +43,29 @@ def from_plain(section: type[Section], values: object, where: str) -> Section:
     barred = {f.name: f.metadata.get("not", ()) for f in fields(section)}  # pyright: ignore[reportArgumentType]
     given = {key: _plain(types[key], value, f"{where}: `{key}`", barred[key]) for key, value in values.items()}
     return section(**before, **given)
+
+
+def typed(config: Any) -> Any:
+    """The same sections, each value of its setting's type: Python's constructors take what they are given. A path
+    becomes a string.
+
+    Raises: ConfigError: for a section that is none, or a value of another type.
+    """
+    sections = {}
+    for name, kind in get_type_hints(type(config)).items():
+        section = getattr(config, name)
+        if not isinstance(section, kind):
+            made = f"{name}={kind.__name__}(...)"
+            raise ConfigError(f"`{name}` must be a {kind.__name__}, but is {shown(section)}.", hint=f"write `{made}`.")
+        values = {f.name: getattr(section, f.name) for f in fields(kind)}
+        sections[name] = from_plain(kind, {key: _fspath(value) for key, value in values.items()}, f"`{name}`")
+    return type(config)(**sections)
+
+
+def _fspath(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_fspath(part) for part in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def check_size(value: object, where: str) -> None:

@@ -1,5 +1,6 @@
 """What two sections must agree on, and what is read for training."""
 
+import math
 import random
 import re
 import shutil
@@ -31,6 +32,8 @@ from mt.config import (
     DataConfig,
     DecodeConfig,
     ModelConfig,
+    OptimConfig,
+    OptimizerKind,
     Positions,
     Precision,
     ScheduleConfig,
@@ -41,6 +44,7 @@ from mt.config import (
     Tying,
     Watch,
 )
+from mt.config.from_json import typed
 from mt.errors import CheckpointError, ConfigError
 from mt.text.sentences import Usual
 from mt.train.acceleration.memory import worst_batches
@@ -394,3 +398,27 @@ def test_a_run_needs_a_name_for_its_folder(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match=r"^`run.name` must name the folder of the run, but is null\.$"):
         train(Config(data=DataConfig(train=["a.en", "a.de"])))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"data": {"train": ["a.en", "a.de"]}},
+         "`data` must be a DataConfig, but is {\"train\": [\"a.en\", \"a.de\"]}. hint: write `data=DataConfig(...)`."),
+        ({"model": ModelConfig(bias="no")}, "`model`: `bias` must be true or false, but is 'no'."),
+        ({"optim": OptimConfig(name="adam")}, "`optim`: `name` must be one of adamw, muon, but is 'adam'."),
+        ({"data": DataConfig(train="a.tsv")}, "`data`: `train` must be an array of strings, but is 'a.tsv'."),
+    ],
+)  # fmt: skip
+def test_settings_from_python_have_the_types_that_settings_of_files_have(given, told):
+    with pytest.raises(ConfigError, match=f"^{re.escape(told)}$"):
+        train(Config(**given))
+
+
+def test_settings_from_python_may_be_paths_and_names(tmp_path):
+    data = DataConfig(train=[tmp_path / "a.en", tmp_path / "a.de"], root=tmp_path)
+    made = typed(Config(data=data, optim=OptimConfig(name="adamw"), decode=DecodeConfig(patience=math.inf)))
+    assert made.data.train == [str(tmp_path / "a.en"), str(tmp_path / "a.de")]
+    assert made.data.root == str(tmp_path)
+    assert made.optim.name is OptimizerKind.adamw
+    assert made == typed(made)
