@@ -109,7 +109,7 @@ def test_commands_are_found():
     assert len([page for page, _ in COMMANDS if page == README]) >= 20
 
 
-MADE_BY_THE_PAGE = {"init=runs/debian_lead"}
+MADE_BY_THE_PAGE = {"init=runs/debian_lead", "init=runs/reuters_lead"}
 
 
 @pytest.mark.parametrize("argv", [argv for _, argv in COMMANDS], ids=" ".join)
