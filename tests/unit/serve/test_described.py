@@ -72,7 +72,8 @@ def test_directions():
     ("source", "target", "found"),
     [
         ("en-US", "pt", "en pt"), ("EN_gb", "PT-br", "en pt-BR"), ("eng", "pt-PT", "en pt"),
-        ("pt-PT", "en", "pt-BR en"), ("pt", "en-US", "pt-BR en"), ("zh", "en", "zh-Hans en"), ("zh-CN", "en", "zh-Hans en"), ("zh-Hant", "en", ""),
+        ("pt-PT", "en", "pt-BR en"), ("pt", "en-US", "pt-BR en"),
+        ("zh", "en", "zh-Hans en"), ("zh-CN", "en", "zh-Hans en"), ("zh-Hant", "en", ""),
     ],
 )  # fmt: skip
 def test_another_variety_of_a_language_is_that_of_the_model(source, target, found):
