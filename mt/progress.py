@@ -64,11 +64,11 @@ class Status:
             "patience": None if self.patience_left is None else f"patience {self.patience_left}",
             "eta": None if self.eta_s is None else f"eta {duration(self.eta_s)}",
         }
-        for part in ("", *LEFT_OUT):
-            parts.pop(part, None)
-            line = "  ".join(filter(None, parts.values()))
-            if room is None or len(line) <= room:
-                break
+        line = "  ".join(filter(None, parts.values()))
+        for part in LEFT_OUT:
+            if room is not None and len(line) > room:
+                del parts[part]
+                line = "  ".join(filter(None, parts.values()))
         return line
 
 
