@@ -9,7 +9,6 @@ from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text
 from mt.documents.xml import SPACE, Block, Code, child_of, fill, parse_xml, parsed_tree, parts_of
 from mt.errors import DataError
-from mt.text.words import has_letters
 from mt.text.xml import ends_line, local
 
 WIDE = re.compile(r"([ \t\r]{2,}|[\t\r])")
@@ -58,7 +57,7 @@ def _is_copy(unit: Any) -> bool:
     if source is None or target is None or target.get("state") or unit.get("state") or _is_kept(unit):
         return False
     words = "".join(source.itertext())
-    return words == "".join(target.itertext()) and has_letters(words)
+    return words == "".join(target.itertext()) and any(map(str.isalpha, words))
 
 
 def _is_kept(unit: Any) -> bool:
