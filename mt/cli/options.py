@@ -42,11 +42,11 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Sequence[str], namespace: Any = None) -> argparse.Namespace:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As argparse, but options may stand between the other words, and an empty value is an error: it usually comes
         from a shell variable that is not set."""
-        self.words = args
         self.refuse_empty(args)
         return self.parse_intermixed_args(args, namespace)
 
     def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.words = args or ()
         self.given.clear()  # of an earlier line; from Python 3.12.8 on this does not call `parse_known_args`
         return super().parse_intermixed_args(args, namespace)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mt.cli import align, evaluate, inspect, options, rank, score, translate
+from mt.cli import align, evaluate, inspect, options, rank, score, train, translate
 from mt.cli.options import Parser, Switch, add_options, check_new, check_output, number
 from mt.config import DecodeConfig
 from mt.config.decode import COUNT_FROM_0, FROM_0, PATIENCE, options_of
@@ -334,6 +334,16 @@ def test_a_word_that_begins_with_a_dash_is_shown_as_it_is_written(tmp_path, monk
     [typed] = shlex.split(written)
     given = translate.parse(["m", typed, *(line[2:] if "=" in typed else line[1:])])
     assert typed.partition("=")[2] in map(str, vars(given).values()) or given.document == Path(typed)
+
+
+def test_a_file_to_train_on_whose_name_begins_with_a_dash(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("-a.en").touch()
+    with pytest.raises(
+        ConfigError, match=r"-a\.en\. hint: a word that begins with a dash is written as `\./-a\.en`\.$"
+    ):
+        train.parse(["-a.en", "a.de"])
+    assert train.parse(["./-a.en", "a.de"]).overrides == ["./-a.en", "a.de"]
 
 
 @pytest.mark.parametrize("line", [["-o", "--beem", "3"], ["-o"], ["-x"], ["--beem", "-3"]])
