@@ -315,14 +315,11 @@ def test_other_words_are_not_taken_for_files(tmp_path, monkeypatch, line):
     assert refused.value.hint == "`mt align --help` lists the options."
 
 
-@pytest.mark.parametrize(
-    ("line", "taken", "written"),
-    [
-        (["-i", "-a.en"], "argument -i/--input: expected one argument", "-i=-a.en"),
-        (["-o", "-b$.en", "-i", "x"], "argument -o/--output: expected one argument", "'-o=-b$.en'"),
-        (["-a.html", "--to", "x.html"], "unrecognized arguments: -a.html", "./-a.html"),
-    ],
-)
+@pytest.mark.parametrize(("line", "taken", "written"), [
+    (["-i", "-a.en"], "argument -i/--input: expected one argument", "-i=-a.en"),
+    (["-o", "-b$.en", "-i", "x"], "argument -o/--output: expected one argument", "'-o=-b$.en'"),
+    (["-a.html", "--to", "x.html"], "unrecognized arguments: -a.html", "./-a.html"),
+])  # fmt: skip
 def test_a_word_that_begins_with_a_dash_is_shown_as_it_is_written(tmp_path, monkeypatch, line, taken, written):
     monkeypatch.chdir(tmp_path)
     for name in ("-a.en", "-a.html"):
@@ -349,6 +346,5 @@ def test_a_file_to_train_on_whose_name_begins_with_a_dash(tmp_path, monkeypatch)
 @pytest.mark.parametrize("line", [["-o", "--beem", "3"], ["-o"], ["-x"], ["--beem", "-3"]])
 def test_other_words_with_a_dash_are_options(tmp_path, monkeypatch, line):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError) as refused:
+    with pytest.raises(ConfigError, match=r"hint: (?!.*dash)"):
         translate.parse(["m", *line])
-    assert "dash" not in refused.value.hint
