@@ -43,12 +43,12 @@ def in_words(error: Exception) -> MtError:
 
 
 @contextmanager
-def explained(what: str, kind: type[MtError] = CheckpointError) -> Iterator[None]:
+def explained(what: str, kind: type[MtError] = CheckpointError, *, hint: str = "") -> Iterator[None]:
     """Raise an `OSError` of the block as `kind`: "`what`: No space left on device."."""
     try:
         yield
     except OSError as error:
-        raise kind(f"{what}: {reason(error)}.") from error
+        raise kind(f"{what}: {reason(error)}.", hint=hint) from error
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from rich.text import Text
 from mt.log import console_handler
 
 T = TypeVar("T")
+BAR = 16  # columns, and two after it
+LEFT_OUT = ("packed", "lr", "processes", "patience", "speed", "epoch", "best")  # of a line that is too long, in order
 STRIDE = 2048  # items between two looks at the clock
 
 
@@ -43,23 +45,31 @@ class Status:
     eta_s: float | None = None
     done: float | None = None  # the fraction of the run that is over, by whichever limit ends it
 
-    def line(self) -> str:
-        """One line: `step 1,240/5,000  epoch 3.1  loss 2.413  lr 1.2e-03  4,310+4,290 tok/s  packed 98%  ...`."""
+    def line(self, room: int | None = None) -> str:
+        """One line: `step 1,240/5,000  epoch 3.1  loss 2.413  lr 1.2e-03  4,310+4,290 tok/s  packed 98%  ...`.
+
+        Args: room: columns; where all does not fit, what one needs least is left out.
+        """
         src, tgt = self.src_tokens_per_s, self.tgt_tokens_per_s
-        parts = [
-            f"step {self.step:,}" + ("" if self.total_steps is None else f"/{self.total_steps:,}"),
-            None if self.epoch is None else f"epoch {self.epoch:.1f}",
-            None if self.loss is None else f"loss {self.loss:.3f}",
-            None if self.lr is None else f"lr {self.lr:.1e}",
-            None if src is None or tgt is None else f"{src:,.0f}+{tgt:,.0f} tok/s",
-            f"on {self.processes} processes" if self.processes > 1 else None,
-            None if self.packing is None else f"packed {self.packing:.0%}",
-            f"skipped {self.skipped:,}" if self.skipped else None,
-            None if self.best is None else f"best {self.best}",
-            None if self.patience_left is None else f"patience {self.patience_left}",
-            None if self.eta_s is None else f"eta {duration(self.eta_s)}",
-        ]
-        return "  ".join(filter(None, parts))
+        parts = {
+            "step": f"step {self.step:,}" + ("" if self.total_steps is None else f"/{self.total_steps:,}"),
+            "epoch": None if self.epoch is None else f"epoch {self.epoch:.1f}",
+            "loss": None if self.loss is None else f"loss {self.loss:.3f}",
+            "lr": None if self.lr is None else f"lr {self.lr:.1e}",
+            "speed": None if src is None or tgt is None else f"{src:,.0f}+{tgt:,.0f} tok/s",
+            "processes": f"on {self.processes} processes" if self.processes > 1 else None,
+            "packed": None if self.packing is None else f"packed {self.packing:.0%}",
+            "skipped": f"skipped {self.skipped:,}" if self.skipped else None,
+            "best": None if self.best is None else f"best {self.best}",
+            "patience": None if self.patience_left is None else f"patience {self.patience_left}",
+            "eta": None if self.eta_s is None else f"eta {duration(self.eta_s)}",
+        }
+        line = "  ".join(filter(None, parts.values()))
+        for part in LEFT_OUT:
+            if room is not None and len(line) > room:
+                del parts[part]
+                line = "  ".join(filter(None, parts.values()))
+        return line
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +80,7 @@ class Wait:
     done: float | None  # the fraction that is over; None: not known
     seconds: float
 
-    def line(self) -> str:
+    def line(self, room: int | None = None) -> str:
         share = " " if self.done is None else f" {self.done:.0%}  eta"
         return f"{self.what}{share} {duration(self.seconds)}"
 
@@ -142,7 +152,7 @@ class Progress:
             return
         self._last = now
         if self._live:
-            self._live.update(_with_bar(status), refresh=True)
+            self._live.update(_with_bar(status, self.console.width), refresh=True)
         else:
             self._print(status)
             self._pending = None
@@ -245,10 +255,10 @@ def elapsing(
                 thread.join()
 
 
-def _with_bar(status: Status | Wait) -> Table | Text:
-    line = Text(status.line())
+def _with_bar(status: Status | Wait, width: int) -> Table | Text:
+    """Args: width: columns of the terminal."""
     if status.done is None:
-        return line
+        return Text(status.line(width))
     row = Table.grid(padding=(0, 2, 0, 0))
-    row.add_row(ProgressBar(total=1.0, completed=status.done, width=16), line)
+    row.add_row(ProgressBar(total=1.0, completed=status.done, width=BAR), Text(status.line(width - BAR - 2)))
     return row

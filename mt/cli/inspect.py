@@ -11,7 +11,7 @@ from mt.cli.inspect_tables import model_name, show_inputs, show_shares, write_pa
 from mt.cli.lines import file_texts
 from mt.cli.options import Parser, check_output
 from mt.data.corpus.names import check_language
-from mt.errors import DataError, counted
+from mt.errors import ConfigError, DataError, counted
 from mt.files import explained, write_output
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def run(argv: list[str]) -> int:
     pictures = args.png or (args.output and args.output.suffix.lower() in (".html", ".htm"))
     if len(inputs) > 1 and not pictures:
         return show_shares(args, inputs)
+    check_page(args.output)
     if args.output is None and not (args.png or args.svg):
         args.output = Path("attention.html")
     if inputs:
@@ -136,6 +137,15 @@ def run(argv: list[str]) -> int:
             with explained(f"`{path}` cannot be written"):
                 write_output(path, drawing(exhibits[0], path.suffix))
     return 0
+
+
+def check_page(output: Path | None) -> None:
+    """Raises: ConfigError: for a page that is called a picture or the like, which no program would open as a page."""
+    kind = output.suffix.lower() if output else ""
+    if kind not in ("", ".html", ".htm"):
+        pictures = {".png": "--png", ".svg": "--svg"}
+        hint = f"a picture is drawn with `{pictures[kind]} {output}`." if kind in pictures else "name it `.html`."
+        raise ConfigError(f"--output must name a page, which ends in .html, but names {output}.", hint=hint)
 
 
 def check_languages(args: argparse.Namespace) -> None:

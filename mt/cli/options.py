@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn, TypeVar, get_args, get_type_hints
 
@@ -41,11 +42,11 @@ class Parser(argparse.ArgumentParser):
     def parse_args(self, args: Sequence[str], namespace: Any = None) -> argparse.Namespace:  # pyright: ignore[reportIncompatibleMethodOverride]
         """As argparse, but options may stand between the other words, and an empty value is an error: it usually comes
         from a shell variable that is not set."""
-        self.words = args
         self.refuse_empty(args)
         return self.parse_intermixed_args(args, namespace)
 
     def parse_intermixed_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self.words = args or ()
         self.given.clear()  # of an earlier line; from Python 3.12.8 on this does not call `parse_known_args`
         return super().parse_intermixed_args(args, namespace)
 
@@ -77,6 +78,8 @@ class Parser(argparse.ArgumentParser):
 
     def advice(self, message: str) -> str:
         """The known option that an unknown one resembles, or the line with the options that its files need."""
+        if dashed := self._dashed(message):
+            return f"a word that begins with a dash is written as `{shlex.quote(dashed)}`."
         unknown = re.match(r"unrecognized arguments: (?:.* )?(--[^\s=]+)", message)
         if not unknown:
             if re.match("unrecognized|the following|one of the arg", message) and (line := self._with_options()):
@@ -84,6 +87,20 @@ class Parser(argparse.ArgumentParser):
             return self.surplus if re.match(r"unrecognized arguments: [^-]", message) else ""
         near = get_close_matches(unknown[1], self._option_string_actions, n=1, cutoff=0.75)
         return f"did you mean `{near[0]}`?" if near else self.otherwise
+
+    def _dashed(self, message: str) -> str:
+        """What is written in place of a word that was taken for an option: it is a value, or the name of a file."""
+        values = re.match(r"argument (\S+): expected", message)
+        options = values[1].split("/") if values else []
+        for before, word in pairwise(["", *self.words]):
+            name = word.partition("=")[0]
+            if word[:1] != "-" or word == "-" or name in self._option_string_actions:
+                continue
+            if before in options and (word[:2] != "--" or Path(word).is_file()):
+                return f"{before}={word}"
+            if message.startswith("unrecognized") and Path(word).is_file():
+                return f"./{word}"
+        return ""
 
     def _with_options(self) -> str:
         before = ["", *self.words]

@@ -46,6 +46,8 @@ class DataConfig:
     workers: int | None = field(default=None, metadata=LATER)
 
     def __post_init__(self) -> None:
+        for name in ("train", "dev", "test", "columns", "inputs"):
+            _require_list(f"data.{name}", getattr(self, name))
         fits = len(self.columns) in (0, 2)
         require(fits, "data.columns", "name the two columns of source and target", self.columns)
         require(self.limit is None or self.limit > 0, "data.limit", "be a positive number or null", self.limit)
@@ -95,6 +97,7 @@ class TokenizerConfig:
     max_sentences: int = 1_000_000  # lines (of both sides together) to train SentencePiece on
 
     def __post_init__(self) -> None:
+        _require_list("tokenizer.tags", self.tags)
         size = self.vocab_size
         fits = size == "auto" or (isinstance(size, int) and 8 <= size <= 1_000_000)
         require(fits, "tokenizer.vocab_size", "lie in [8, 1000000] or be auto", size)
@@ -160,6 +163,7 @@ class AlignmentConfig:
     head: int = 1  # of that layer, counted from 1
 
     def __post_init__(self) -> None:
+        _require_list("alignment.links", self.links)
         require(self.weight >= 0, "alignment.weight", "not be negative", self.weight)
         require(self.layer is None or self.layer > 0, "alignment.layer", "be positive or null", self.layer)
         require(self.head > 0, "alignment.head", "be positive", self.head)
@@ -318,6 +322,11 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, section by section."""
         return asdict(self, dict_factory=_json)
+
+
+def _require_list(key: str, value: object) -> None:
+    """A Python caller's string would be taken for a list of its characters."""
+    require(not isinstance(value, str), key, "be a list of strings", value, hint=f'write `["{value}"]`.')
 
 
 def _json(items: list[tuple[str, Any]]) -> dict[str, Any]:

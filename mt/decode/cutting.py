@@ -13,7 +13,7 @@ from mt.config import Split
 from mt.text.lines import spread
 from mt.text.sentences import CLAUSE_END, SPACE, Layout, Usual, divided, halves, sentences, whole
 from mt.text.tokenizer import Tokenizer
-from mt.text.words import has_letters, is_word
+from mt.text.words import has_letters, is_one_word, is_word
 
 logger = logging.getLogger("mt")
 # Shares of the usual length, which is that of the longest training lines: of more tokens lines are too rare in
@@ -74,7 +74,12 @@ class Cutter:
             if (length := self._length(sentence) + taken) <= most:
                 continue
             room = max(2, (most if most >= self.max_length else self._room(sentence, length)) - taken)
-            cut[place] = divided(sentence, lambda part, room=room: self._length(part) <= room)
+
+            def fits(part: str, room: int = room) -> bool:
+                """A word longer than the room, as an address or one of another script, is cut where it must be only."""
+                return self._length(part) <= (max(room, most - taken) if is_one_word(part) else room)
+
+            cut[place] = divided(sentence, fits)
             if length > self.max_length and has_letters(sentence):  # signs alone are copied
                 logger.warning(
                     f"input {number:,}: a sentence of {length:,} tokens is translated in {len(cut[place].parts):,} "

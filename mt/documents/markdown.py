@@ -21,9 +21,10 @@ from mt.documents.plain import wrap
 from mt.errors import DataError
 
 FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*[\r\n]+(?:.*?[\r\n])??(?:\1|\.\.\.)[ \t]*(?:[\r\n]|\Z)", re.S)
-BLOCK_START = re.compile(r"(\d{1,9})(?=[.)](?:\s|$))|(?=[-+*](?:\s|$)|#{1,6}(?:\s|$)|>|```|~~~|=+\s*$|-+\s*$)")
-NEVER_FIRST = re.compile(r"(?:[-+*=]+|#{1,6}|\d{1,9}[.)]|[>`~|<].*)$")  # of a line: it would begin a block
-DEEPENING = frozenset({"blockquote_open", "list_item_open"})
+BLOCK_START = re.compile(r"(\d{1,9})(?=[.)](?:\s|$))|(?=[-+*](?:\s|$)|#{1,6}(?:\s|$)|>|```|~~~|:::|=+\s*$|-+\s*$)")
+NEVER_FIRST = re.compile(r"(?:[-+*=]+|#{1,6}|\d{1,9}[.)]|(?:[>`~|<]|:::).*)$")  # of a line: it would begin a block
+KINDS = {f"{kind}_open": kind for kind in ("heading", "paragraph", "title", "quoted")}
+DEEPENING = frozenset({"blockquote_open", "list_item_open", "container_open"})
 CLOSING_SIGNS = re.compile(r"(?<=\s)(#+)$")
 BRACKETS = re.compile(r"[\\\[\]]")
 BAR = re.compile(r"(?<!\\)((?:\\\\)*)\|")
@@ -32,7 +33,7 @@ BAR = re.compile(r"(?<!\\)((?:\\\\)*)\|")
 class _Block(NamedTuple):
     """The content of a block, and where its lines stand in the file."""
 
-    kind: str  # "paragraph", "heading" or "cell"
+    kind: str  # "paragraph", "heading", "cell", or "title" or "quoted", of a container
     content: str
     begins: list[int]  # of each line's text
     end: int
@@ -64,7 +65,7 @@ def read_markdown(data: bytes) -> Parsed:
         if token.type == "html_block":
             spots += _html(content, lines[slice(*token.map)], token.content)
         elif token.type == "inline" and token.content.strip():
-            kind = {"heading_open": "heading", "paragraph_open": "paragraph"}.get(tokens[n - 1].type, "cell")
+            kind = KINDS.get(tokens[n - 1].type, "cell")
             block = _find(content, lines, token, kind, cell_end)
             if block is not None:
                 cell_end = block.end
@@ -157,6 +158,9 @@ def _laid_out(written: str, block: _Block, width: int, line_end: str) -> str:
     """The source of a block with its lines broken and begun as they were."""
     if block.kind == "cell":
         return BAR.sub(r"\1\\|", written.replace("\n", " "))
+    if block.kind in ("title", "quoted"):
+        written = written.replace("\n", " ")
+        return written.replace('"', "'") if block.kind == "quoted" else written
     if block.kind == "heading":
         written = CLOSING_SIGNS.sub(r"\\\1", written)
     elif start := BLOCK_START.match(written):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+from mt.documents.markdown_containers import add_containers
 from mt.documents.parts import Kind, Part, add_part, text
 from mt.text.tags import UNQUOTED
 from mt.text.words import space_between
@@ -53,6 +54,7 @@ def parser() -> Any:
     found.inline.ruler.before("link", "kept", _kept)
     rule = next(one.fn for one in found.block.ruler.__rules__ if one.name == "reference")
     found.block.ruler.at("reference", _but_no_note(rule))
+    add_containers(found)
     found.block.ruler.before("paragraph", "note", _begins_note, {"alt": ["paragraph"]})
     return found
 

@@ -23,19 +23,23 @@ def read_xliff(data: bytes) -> Parsed:
     root = parse_xml(data, "the file")
     if local(root) != "xliff":
         raise DataError(f"this is not an XLIFF file: its root element is <{local(root)}>, not <xliff>.")
-    found, named = list[Block](), dict[tuple[str, str], None]()
+    found, named, copies = list[Block](), dict[tuple[str, str], None](), 0
     for unit in root.iter("{*}trans-unit", "{*}segment"):
         if blocks := _blocks(unit):
             found += blocks
             named[_languages(unit)] = None
-    return parsed_tree(root, data, found, always=True)._replace(languages=list(named))
+        else:
+            copies += _is_copy(unit)
+    one = "1 target was left as found: it is a copy of its source and has no state"
+    more = f"{copies:,} targets were left as found: they are copies of their sources and have no state"
+    left = "" if not copies else one if copies == 1 else more
+    return parsed_tree(root, data, found, always=True)._replace(languages=list(named), left=left)
 
 
 def _blocks(unit: Any) -> list[Block]:
     """What is to be translated of a unit and is not yet: all of it, or segments that have no translation."""
     source, target = child_of(unit, "source"), child_of(unit, "target")
-    said = (one.get("translate") for one in (unit, *unit.iterancestors()))  # the nearest decides
-    if source is None or next(filter(None, said), "yes") == "no" or not "".join(source.itertext()).strip():
+    if source is None or _is_kept(unit) or not "".join(source.itertext()).strip():
         return []
     if _is_wanted(unit, source, target):
         return [(Segmented(_parts(_segments_of(unit)), _separates), partial(_translate, unit))]
@@ -45,6 +49,21 @@ def _blocks(unit: Any) -> list[Block]:
         for one in target.iter("{*}mrk")
         if _is_segment(one) and one.get("mid") in sources and not len(one) and not (one.text or "").strip()
     ]
+
+
+def _is_copy(unit: Any) -> bool:
+    """Whether the text of a unit stands in its target, too, and nothing says whether that is its translation."""
+    source, target = child_of(unit, "source"), child_of(unit, "target")
+    if source is None or target is None or target.get("state") or unit.get("state") or _is_kept(unit):
+        return False
+    words = "".join(source.itertext())
+    return words == "".join(target.itertext()) and any(map(str.isalpha, words))
+
+
+def _is_kept(unit: Any) -> bool:
+    """Whether the nearest element that says so keeps a unit from translation."""
+    said = (one.get("translate") for one in (unit, *unit.iterancestors()))
+    return next(filter(None, said), "yes") == "no"
 
 
 def _translate(unit: Any, parts: Sequence[Part]) -> None:

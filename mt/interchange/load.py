@@ -24,6 +24,7 @@ from mt.interchange.verify import Sample, own_sample, verify
 
 logger = logging.getLogger("mt")
 ENGINES = ("torch", "ct2", "auto")
+BESIDE = "it is kept beside the model: let that folder be written for the first start, or copy the model elsewhere."
 VERSION = 1  # of the exports: other numbers are made again
 Sampler = Callable[[Translator], Sample]
 
@@ -125,7 +126,7 @@ def kept_export(translator: Translator, folder: Path, name: str, *, quantization
         said.append(str(verify(translator, found, sampler(translator), tgt=tgt, exact=quantization == EXACT)))
         write_manifest(export)
 
-    with explained(f"the export `{out}` cannot be written"):
+    with explained(f"the export `{out}` cannot be written", hint=BESIDE):
         write_ct2(translator.stepper.model, translator.tokenizer, out, quantization=quantization, check=check)
     for old in place.glob(f"{quantization}-*"):
         if old != out:

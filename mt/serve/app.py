@@ -33,7 +33,7 @@ from mt.serve.fields import (
     text_field,
     texts_field,
 )
-from mt.serve.files import Files, file_name
+from mt.serve.files import Files, base_url, file_name
 from mt.serve.glossary import glossary_field
 from mt.serve.guard import GONE, Guard, refusal
 from mt.serve.keys import Keys, Rate
@@ -192,7 +192,7 @@ class Service:
         work = document(served.translator, options, parsed.naming(served.src, served.tgt), served.linker)
         said = await self.run(request, served, options, work)
         token = self.files.keep(f"{name[: -len(kind)]}.{served.tgt}{kind}", said)
-        return JSONResponse({"translatedFileUrl": f"{str(request.base_url).rstrip('/')}/download_file/{quote(token)}"})
+        return JSONResponse({"translatedFileUrl": f"{base_url(request)}/download_file/{quote(token)}"})
 
     async def download_file(self, request: Request) -> Response:
         name, content = self.files.find(request.path_params["token"])

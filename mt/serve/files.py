@@ -6,9 +6,12 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from starlette.requests import Request
+
 from mt.serve.refusal import RefusedError
 
 MOST_BYTES = 64 << 20  # of all translations that wait
+PREFIX = re.compile(r"(/[\w.~-]+)+/?", re.ASCII)  # without "//": what follows would be a host
 SECONDS = 900.0  # that a translation waits
 
 
@@ -43,3 +46,10 @@ class Files:
 def file_name(sent: str) -> str:
     """What a client calls its file, without folders and with characters that are safe in an address."""
     return re.sub(r"[^\w.-]+", "_", re.split(r"[/\\]", sent)[-1])[-100:]
+
+
+def base_url(request: Request) -> str:
+    """The address of the server as the client knows it, without a slash at its end: behind a proxy, which removes a
+    prefix of the path, with this prefix. Only who sent the headers sees what is made of them."""
+    prefix = request.headers.get("x-forwarded-prefix", "")
+    return str(request.base_url).rstrip("/") + (prefix.rstrip("/") if PREFIX.fullmatch(prefix) else "")

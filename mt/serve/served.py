@@ -13,7 +13,7 @@ from mt.errors import ConfigError
 from mt.postprocess.word_alignments import Linker
 from mt.serve.language_names import language_name
 from mt.serve.refusal import RefusedError
-from mt.text.languages import is_known, language_of_tag, probabilities
+from mt.text.languages import is_code, is_known, language_of_tag, nearest, probabilities
 
 AUTO = "auto"
 DETECTED = 4000  # characters of a text that its language is found from
@@ -37,6 +37,12 @@ class Served:
             wide = SearchSettings(beam=nbest, groups=1) if nbest > self.translator.section.beam else SearchSettings()
             self.known[nbest] = self.translator.options(nbest=nbest, **wide)
         return replace(self.known[nbest], glossary=glossary)
+
+
+def _variety(codes: Iterable[str], asked: str) -> str:
+    """The code that a client means, else one of another region of this language; "" if there is none."""
+    found = nearest(sorted(codes, key=len), asked)  # "pt" comes before "pt-BR"
+    return found if found and (is_code(asked) or found.lower() == asked.lower()) else ""
 
 
 class Directory:
@@ -68,12 +74,15 @@ class Directory:
         return [model.tgt for model in self.models if model.src == source]
 
     def find(self, source: str, target: str) -> Served:
-        """Raises: RefusedError: for a language, or a direction, that no model has. Clients know these sentences."""
-        known = {code.lower(): code for code in self.languages}
+        """The model of a direction, of which clients may name another variety: "en-US" where the model has "en".
+
+        Raises: RefusedError: for a language, or a direction, that no model has. Clients know these sentences.
+        """
         for code in (source, target):
-            if code.lower() not in known:
+            if not _variety(self.languages, code):
                 raise RefusedError(400, f"{code[:40]} is not supported")
-        src, tgt = known[source.lower()], known[target.lower()]
+        src = _variety(self.sources, source) or _variety(self.languages, source)
+        tgt = _variety(self.targets(src), target) or _variety(self.languages, target)
         for model in self.models:
             if (model.src, model.tgt) == (src, tgt):
                 return model
@@ -87,7 +96,7 @@ class Directory:
         The probabilities are among all languages that are told apart, so that they are small for a text in none of
         ours.
         """
-        sources = [model.src for model in self.models if not target or model.tgt.lower() == target.lower()]
+        sources = [model.src for model in self.models if not target or _variety([model.tgt], target)]
         sources = list(dict.fromkeys(sources)) or self.sources
         known = [code for code in sources if is_known(code)]
         found = probabilities("\n".join(texts)[:DETECTED], known) if known else {}

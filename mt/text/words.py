@@ -118,6 +118,11 @@ def is_word(character: str) -> bool:
     return IN_WORD.match(character) is not None
 
 
+def is_one_word(text: str) -> bool:
+    """Whether a text has no white space but at its ends, and is in a script that separates words by spaces."""
+    return len(text.split()) < 2 and not UNSPACED_SIGN.search(text)
+
+
 def has_letters(text: str) -> bool:
     """Whether a text has a letter or a digit of any script."""
     return LETTER_OR_DIGIT.search(text) is not None

@@ -52,6 +52,23 @@ def test_render_shows_what_there_is():
 
 
 @pytest.mark.parametrize(
+    ("room", "line"),
+    [
+        (
+            120,
+            "step 1,240/5,000  epoch 3.1  loss 2.413  4,310+4,290 tok/s  skipped 2  best BLEU 31.2 @ 1000  patience 4  "
+            "eta 7m12s",
+        ),
+        (100, "step 1,240/5,000  epoch 3.1  loss 2.413  skipped 2  best BLEU 31.2 @ 1000  eta 7m12s"),
+        (62, "step 1,240/5,000  loss 2.413  skipped 2  eta 7m12s"),
+        (1, "step 1,240/5,000  loss 2.413  skipped 2  eta 7m12s"),
+    ],
+)
+def test_a_narrow_terminal_shows_what_one_needs_most(room, line):
+    assert FULL.line(room) == line
+
+
+@pytest.mark.parametrize(
     ("seconds", "text"),
     [
         (0, "0s"), (59.4, "59s"), (59.6, "1m00s"), (432, "7m12s"), (3599.9, "1h00m"), (11_100, "3h05m"),
@@ -139,6 +156,8 @@ def test_on_a_terminal_messages_appear_above_one_live_line(width: int, monkeypat
             assert above == [f"Message {step}" for step in range(5)]
             assert last.endswith("step 4/5  loss 2.000  best BLEU 31.2 @ 1000  patience 4")
             assert last.startswith("━") and "step 3" not in stream.getvalue()
+        else:
+            assert last == "━━━━━━━━━━━━╸     step 4/5  loss 2.000"
     assert screen(stream.getvalue()) == [
         *(f"Message {step}" for step in range(5)),
         "step 4/5  loss 2.000  best BLEU 31.2 @ 1000  patience 4",

@@ -284,7 +284,7 @@ async function translateFile(file) {
     const asked = { file, source: source.value, target: target.value };
     const { translatedFileUrl } = await postFile("translate_file", asked, controller.signal);
     const link = document.createElement("a");
-    link.href = new URL(translatedFileUrl).pathname.slice(1); // relative: a proxy may have a prefix
+    link.href = /download_file\/.*/.exec(translatedFileUrl)[0]; // relative: a proxy may have a prefix and not say so
     link.download = "";
     link.textContent = `${file.name} is translated`;
     $("state").replaceChildren(link);

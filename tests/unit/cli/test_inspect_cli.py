@@ -94,6 +94,19 @@ def test_a_picture_is_called_what_it_is(option, name):
         parse(["attention", "m", "--text", "one", option, name])
 
 
+@pytest.mark.parametrize("kind", [".png", ".svg"])
+def test_a_page_is_called_a_page_and_a_picture_drawn_by_its_own_option(folder, tmp_path, kind):
+    asked, name = ["attention", str(folder), "--text", "one"], str(tmp_path / f"a{kind}")
+    with pytest.raises(
+        ConfigError, match=r"^--output must name a page, which ends in \.html, but names \S+\."
+    ) as refused:
+        run([*asked, "-o", name])
+    assert not list(tmp_path.iterdir())
+    assert run([*asked, *refused.value.hint.split("`")[1].split()]) == 0 and [*map(str, tmp_path.iterdir())] == [name]
+    with pytest.raises(ConfigError, match=r"names \S+pdf\. hint: name it `\.html`\.$"):
+        run([*asked, "-o", str(tmp_path / "a.pdf")])
+
+
 def test_the_text_is_not_written_over(folder, tmp_path):
     (tmp_path / "en").write_text("one\n")
     with pytest.raises(ConfigError, match=r"en` is also an input file\. hint: name another file"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mt.cli import align, evaluate, inspect, options, rank, score
+from mt.cli import align, evaluate, inspect, options, rank, score, train, translate
 from mt.cli.options import Parser, Switch, add_options, check_new, check_output, number
 from mt.config import DecodeConfig
 from mt.config.decode import COUNT_FROM_0, FROM_0, PATIENCE, options_of
@@ -313,3 +313,38 @@ def test_other_words_are_not_taken_for_files(tmp_path, monkeypatch, line):
     with pytest.raises(ConfigError) as refused:
         align.parse(line.split())
     assert refused.value.hint == "`mt align --help` lists the options."
+
+
+@pytest.mark.parametrize(("line", "taken", "written"), [
+    (["-i", "-a.en"], "argument -i/--input: expected one argument", "-i=-a.en"),
+    (["-o", "-b$.en", "-i", "x"], "argument -o/--output: expected one argument", "'-o=-b$.en'"),
+    (["-a.html", "--to", "x.html"], "unrecognized arguments: -a.html", "./-a.html"),
+])  # fmt: skip
+def test_a_word_that_begins_with_a_dash_is_shown_as_it_is_written(tmp_path, monkeypatch, line, taken, written):
+    monkeypatch.chdir(tmp_path)
+    for name in ("-a.en", "-a.html"):
+        Path(name).touch()
+    with pytest.raises(ConfigError) as refused:
+        translate.parse(["m", *line])
+    assert refused.value.message == f"{taken}."
+    assert refused.value.hint == f"a word that begins with a dash is written as `{written}`."
+    [typed] = shlex.split(written)
+    given = translate.parse(["m", typed, *(line[2:] if "=" in typed else line[1:])])
+    assert typed.partition("=")[2] in map(str, vars(given).values()) or given.document == Path(typed)
+
+
+def test_a_file_to_train_on_whose_name_begins_with_a_dash(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("-a.en").touch()
+    with pytest.raises(
+        ConfigError, match=r"-a\.en\. hint: a word that begins with a dash is written as `\./-a\.en`\.$"
+    ):
+        train.parse(["-a.en", "a.de"])
+    assert train.parse(["./-a.en", "a.de"]).overrides == ["./-a.en", "a.de"]
+
+
+@pytest.mark.parametrize("line", [["-o", "--beem", "3"], ["-o"], ["-x"], ["--beem", "-3"]])
+def test_other_words_with_a_dash_are_options(tmp_path, monkeypatch, line):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"hint: (?!.*dash)"):
+        translate.parse(["m", *line])

@@ -196,3 +196,17 @@ def test_inputs_that_cannot_be_read_are_refused(settings, message):
     with pytest.raises(ConfigError) as refused:
         DataConfig(**settings)
     assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "key"),
+    [
+        *((DataConfig, name, f"data.{name}") for name in ("train", "dev", "test", "inputs")),
+        (TokenizerConfig, "tags", "tokenizer.tags"), (AlignmentConfig, "links", "alignment.links"),
+    ],
+)  # fmt: skip
+def test_a_string_is_no_list_of_its_characters(section, name, key):
+    with pytest.raises(ConfigError, match=rf'^`{key}` must be a list of strings, but is x\. hint: write `\["x"\]`\.$'):
+        section(**{name: "x"})
+    beside = {"train": ["x"]} if name in ("dev", "test") else {}
+    assert name == "inputs" or getattr(section(**{**beside, name: ["x"]}), name) == ["x"]

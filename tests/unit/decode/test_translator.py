@@ -278,6 +278,20 @@ def test_a_part_is_never_longer_than_the_model_can_read(tokenizer):
         assert max(map(len, tokenizer.encode_source(layout.parts))) <= 5
 
 
+@pytest.mark.parametrize(
+    ("long", "whole"), [("tamoerinly" * 3, True), ("ta.mo/er-in." * 3, True), ("tamo" * 40, False)]
+)
+def test_a_word_that_the_model_may_read_whole_is_not_torn(tokenizer, long, whole):
+    """In a text with few marks parts are shorter than an address, or than a word of another script in bytes; torn, it
+    would be translated as several words without spaces between them."""
+    cutter = Cutter(tokenizer, max_length=200, src="en", usual=Usual(40))
+    words = " ".join(["ta mo er in ly"] * 12)
+    [layout] = cutter.lay_out([text := f"{words} {long} {words}"], Split.auto, 0)
+    assert len(tokenizer.encode_source([long])[0]) > LEAST and layout.text == text
+    assert (long in layout.parts) is whole
+    assert max(map(len, tokenizer.encode_source(layout.parts))) <= 40
+
+
 def test_a_text_with_few_marks_is_cut_into_smaller_parts(tokenizer):
     cutter = Cutter(tokenizer, max_length=200, src="en", usual=Usual(40))
     marked, plain = " ".join(["ta mo er in ly,"] * 12), " ".join(["ta mo er in ly"] * 12)

@@ -233,7 +233,8 @@ LINES = st.lists(
         ["one", "Two *three* four", "# head", "* item", "  more", "> quote", "```", "    code",
          "| a | b |", "|---|---|",
          "", "", "[x](y 'z')", "![alt *i*](j)", "`a", "b`", "<div>", "</div>", "a  ", "b\\", "[ref]", "[ref]: q", "---",
-         "1. one", "\ttab", "&copy; \\*", "**a**b", "<b>c</b>", "***", "===", "~~~", "é犬 _x_", "+ *", ">", "|x|"]
+         "1. one", "\ttab", "&copy; \\*", "**a**b", "<b>c</b>", "***", "===", "~~~", "é犬 _x_", "+ *", ">", "|x|",
+         ":::", "::: tip a *b*", ":::note[c|d]", '!!! note "e"', "    f"]
     ), max_size=12,
 )  # fmt: skip
 

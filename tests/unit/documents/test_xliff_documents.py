@@ -79,6 +79,24 @@ def test_a_copy_in_a_segment_that_is_new_is_translated():
     assert '<segment state="initial"><source>Two</source><target>Zwei</target></segment>' in translated(own, ".xlf")
 
 
+@pytest.mark.parametrize("own", ["Zwei", "Two 2"])
+def test_copies_that_may_be_translations_are_left_and_counted(own):
+    """XLIFF 2 has "initial" as the state of a segment that has none; but many tools write translations without one, and
+    a name is the same in both languages."""
+    segment = "<segment><source>Two</source><target>{}<"
+    assert segment.format("Zwei") in NEW
+    copied = NEW.replace(segment.format("Zwei"), segment.format("Two"))
+    assert asked(copied) == asked(NEW)
+    left = read_document(copied.encode(), ".xlf").left
+    assert left == "1 target was left as found: it is a copy of its source and has no state"
+    twice = copied.replace("</file>", f'<unit id="3">{segment.format("Two")}/target></segment></unit></file>')
+    left = read_document(twice.encode(), ".xlf").left
+    assert left == "2 targets were left as found: they are copies of their sources and have no state"
+    assert not read_document(NEW.replace(segment.format("Zwei"), segment.format(own)).encode(), ".xlf").left
+    assert not read_document(copied.replace("Two", "2").encode(), ".xlf").left
+    assert not read_document(copied.replace("<unit ", '<unit translate="no" ', 1).encode(), ".xlf").left
+
+
 def test_the_nearest_element_says_what_is_translated():
     within = NEW.replace('<unit id="2"', '<group id="g" translate="no"><unit id="2"').replace(
         "</unit></file>", "</unit></group></file>"

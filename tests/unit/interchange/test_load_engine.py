@@ -1,6 +1,7 @@
 """A translator that searches with CTranslate2, and the export that is kept beside the model."""
 
 import math
+import shutil
 import sys
 from dataclasses import asdict, replace
 from types import SimpleNamespace
@@ -90,10 +91,13 @@ def test_checkpoints_of_a_run_share_one_place(tmp_path):
     assert place_of(tmp_path / "run/checkpoints/step-00000010") == tmp_path / "run/checkpoint.ct2"
 
 
-def test_where_nothing_can_be_written_the_reason_is_said(model, caplog):
+def test_where_nothing_can_be_written_the_reason_is_said(model, caplog, tmp_path):
     place_of(model).write_text("")
-    with pytest.raises(CheckpointError, match=r"^the export `.*model\.ct2/float32-\w{12}` cannot be written: "):
+    says = r"^the export `.*model\.ct2/float32-\w{12}` cannot be written: .* hint: .*, or copy the model elsewhere\.$"
+    with pytest.raises(CheckpointError, match=says):
         load(model, engine="ct2", device="cpu")
+    copied = shutil.copytree(model, tmp_path / "other/model")
+    assert load(copied, engine="ct2", device="cpu").engine is not None
     assert load(model, engine="auto", device="cpu").engine is None
     assert "torch searches, not CTranslate2: the export `" in caplog.text
 

@@ -18,7 +18,7 @@ from mt.serve.limits import Batching
 from mt.serve.links import next_word
 from mt.serve.metrics import Metrics
 from mt.serve.refusal import RefusedError
-from mt.serve.served import Directory, check_directions
+from mt.serve.served import Directory, Served, check_directions
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden/schema-1/runs/golden"
 
@@ -56,13 +56,42 @@ def test_directions():
     assert directory.find("EN", "De").path == GOLDEN
     for source, target, error in (
         ("de", "en", "English (en) is not available as a target language from German (de)"),
+        ("en-US", "en", "English (en) is not available as a target language from English (en)"),
         ("en", "fr", "fr is not supported"),
+        ("en-", "de", "en- is not supported"),
+        ("en", "de_DE.UTF-8", "de_DE.UTF-8 is not supported"),
     ):
         with pytest.raises(RefusedError) as refused:
             directory.find(source, target)
         assert (refused.value.status, refused.value.message) == (400, error)
     with pytest.raises(ConfigError, match="both translate from en to de; a server has one model for each direction"):
         check_directions([(("en", "de"), GOLDEN)] * 2)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "found"),
+    [
+        ("en-US", "pt", "en pt"), ("EN_gb", "PT-br", "en pt-BR"), ("eng", "pt-PT", "en pt"),
+        ("pt-PT", "en", "pt-BR en"), ("pt", "en-US", "pt-BR en"),
+        ("zh", "en", "zh-Hans en"), ("zh-CN", "en", "zh-Hans en"), ("zh-Hant", "en", ""),
+    ],
+)  # fmt: skip
+def test_another_variety_of_a_language_is_that_of_the_model(source, target, found):
+    """Clients send what a browser or a system calls its language. A model's very code comes first, and a language that
+    is there in another script alone is not there."""
+    directions = [("en", "pt-BR"), ("en", "pt"), ("pt-BR", "en"), ("zh-Hans", "en")]
+    directory = Directory([Served(GOLDEN, *pair, None, None) for pair in directions])
+    if not found:
+        with pytest.raises(RefusedError, match=f"^{source} is not supported$"):
+            directory.find(source, target)
+        return
+    served = directory.find(source, target)
+    assert f"{served.src} {served.tgt}" == found
+
+
+def test_a_language_is_found_among_those_that_are_translated_to_a_variety_of_the_target():
+    directory = Directory([Served(GOLDEN, *pair, None, None) for pair in (("de", "fr"), ("en", "pt-BR"))])
+    assert [code for code, _ in directory.detect(["der alte Hund"], "pt")] == ["en"]
 
 
 def test_a_model_with_a_tag_for_each_language_serves_a_direction_for_each(monkeypatch):

@@ -1,9 +1,10 @@
 """Translated files that wait to be fetched."""
 
 import pytest
+from starlette.requests import Request
 
 from mt.serve import files
-from mt.serve.files import Files, file_name
+from mt.serve.files import Files, base_url, file_name
 from mt.serve.refusal import RefusedError
 
 
@@ -30,3 +31,16 @@ def test_files_wait_for_a_time_and_the_oldest_goes_first(monkeypatch):
 )
 def test_names_of_files(sent, kept):
     assert file_name(sent) == kept
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("", ""), ("/mt", "/mt"), ("/a/b-c/", "/a/b-c"), ("mt", ""), ("/", ""), ("//evil.example", ""), ("/a?b", ""),
+        ("/a/../b c", ""), ("@evil.example", ""),
+    ],
+)  # fmt: skip
+def test_the_prefix_that_a_proxy_removes_is_in_the_address(sent, kept):
+    headers = [(b"host", b"translate.example"), (b"x-forwarded-prefix", sent.encode())]
+    scope = {"type": "http", "scheme": "https", "path": "/translate_file", "headers": headers, "query_string": b""}
+    assert base_url(Request(scope)) == f"https://translate.example{kept}"

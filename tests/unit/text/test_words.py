@@ -14,6 +14,7 @@ from mt.text.words import (
     NO_WORD,
     carry_over,
     has_letters,
+    is_one_word,
     is_word,
     joined,
     lacks_spaces,
@@ -223,3 +224,19 @@ def test_pieces_of_a_long_line(sign):
     with in_linear_time():
         line_pieces(sign * 200_000, line_piece("<[^<>]*>"))
         line_pieces(sign * 200_000 + "x", line_piece("<[^<>]*>"))
+
+
+@pytest.mark.parametrize(
+    ("text", "one"),
+    [
+        ("мама", True),
+        (" https://a.b/c ", True),
+        ("", True),
+        ("a b", False),
+        ("東京", False),
+        ("a東", False),
+        ("ภาษา", False),
+    ],
+)
+def test_text_that_is_one_word(text, one):
+    assert is_one_word(text) is one
