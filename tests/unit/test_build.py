@@ -407,7 +407,6 @@ def test_a_run_needs_a_name_for_its_folder(tmp_path, monkeypatch):
          "`data` must be a DataConfig, but is {\"train\": [\"a.en\", \"a.de\"]}. hint: write `data=DataConfig(...)`."),
         ({"model": ModelConfig(bias="no")}, "`model`: `bias` must be true or false, but is 'no'."),
         ({"optim": OptimConfig(name="adam")}, "`optim`: `name` must be one of adamw, muon, but is 'adam'."),
-        ({"data": DataConfig(train="a.tsv")}, "`data`: `train` must be an array of strings, but is 'a.tsv'."),
     ],
 )  # fmt: skip
 def test_settings_from_python_have_the_types_that_settings_of_files_have(given, told):
