@@ -54,7 +54,9 @@ def run(argv: list[str]) -> int:
     resolved = [path.resolve() for path in paths]
     for number, path in enumerate(paths):
         if resolved[number] in resolved[:number]:
-            raise ConfigError(f"`{path}` is named twice.", hint="name each model once.")
+            more = "; `best` and `latest` are other names of a checkpoint, and `--best N` of its run takes the best"
+            other_name = any(model.name in {"best", "latest"} for model in args.models)
+            raise ConfigError(f"`{path}` is named twice.", hint=f"name each model once{more if other_name else ''}.")
     make_average(paths, args.output)
     print(f"The mean of {len(paths)} models is in {args.output}:")
     for path in paths:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mt.checkpoint.model_folder import find_run
 from mt.data.corpus.catalog import CATALOG, locate
-from mt.data.corpus.names import HUB
-from mt.data.corpus.readers import read_pairs
+from mt.data.corpus.names import HUB, check_language
+from mt.data.corpus.readers import check_order, read_pairs
 from mt.decode.translator import Translator
 from mt.errors import MtError, counted
 from mt.interchange.verify import MOST, Sample, own_sample
@@ -22,14 +22,16 @@ def choose_sample(translator: Translator, model: Path | None, files: Sequence[st
     """From the given files, else from those of the model's run, else made of the model's own vocabulary.
 
     Args: model: None: the newest run; files: sources, or sources and references; empty: none are given.
-    Raises: DataError: when given files cannot be read.
+    Raises: DataError: when given files cannot be read, or are named as of the other direction.
     """
     if len(files) == 1:
         from mt.cli.lines import file_texts
 
+        check_language(files[0], src, tgt, "source")
         sources = file_texts(files[0], READ)
         return Sample(sources, [], _origin(len(sources), files[0]))
     if files:
+        check_order(files, src, tgt, "the model translates")
         return _from_pairs(files, src, tgt)
     folder = find_run(model)
     try:

@@ -12,7 +12,7 @@ from mt.cli.lines import file_texts, process, waiting
 from mt.cli.options import Parser, add_device_options, positive_int, stdout, text_file
 from mt.config import Input
 from mt.data.corpus.columns import TABLES, read_sources, read_table
-from mt.data.corpus.names import kind_of
+from mt.data.corpus.names import check_language, kind_of
 from mt.data.corpus.pair import Origin
 from mt.errors import ConfigError, DataError, counted
 from mt.text.lines import check_file, check_not_one_pipe
@@ -92,10 +92,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(argv: list[str]) -> int:
     args, out = parse(argv), stdout()
-    from mt.checkpoint.model_folder import table_columns
+    from mt.checkpoint.model_folder import languages, table_columns
     from mt.log import setup
 
     setup()
+    check_named_languages(args, *languages(args.model))
     queries, candidates = read_sides(args, *table_columns(args.model))
     if len(queries.kept) * len(candidates.kept) > MOST:
         raise ConfigError(
@@ -140,6 +141,18 @@ class Side(NamedTuple):
 
     def origins(self) -> list[Origin]:
         return [self.lines[number][1] for number in self.kept]
+
+
+def check_named_languages(args: argparse.Namespace, src: str, tgt: str) -> None:
+    """Raise `DataError` where the name of a file says that it is in the language of the model's other side."""
+    turned = args.candidates_are == "sources"
+    source, target = (args.candidates, args.queries) if turned else (args.queries, args.candidates)
+    try:
+        check_language(source, src, tgt, "source")
+        check_language(target, tgt, src, "target")
+    except DataError as error:
+        hint = f"{'leave out' if turned else 'add'} `--candidates-are sources`, or give the other file."
+        raise DataError(error.message, hint=hint) from None
 
 
 def read_sides(args: argparse.Namespace, inputs: Sequence[Input], target: str) -> tuple[Side, Side]:

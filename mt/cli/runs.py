@@ -58,9 +58,18 @@ def run(argv: list[str]) -> int:
     check_output(args.output)
     if args.what == "list":
         return list_runs(args.runs[0] if args.runs else Path("runs"), as_json=args.json)
+    if args.what == "compare":
+        args.runs = [path for path in args.runs if not holds_sweeps(path)]  # of `runs/*`
     for path in args.runs:
         check_run(path)
+    if args.what == "compare" and len(args.runs) < 2:
+        raise ConfigError("compare takes at least two runs.", hint="`mt runs` lists the runs.")
     return compare(args.runs, args.output, as_json=args.json) if args.what == "compare" else delete(args.runs, args.yes)
+
+
+def holds_sweeps(path: Path) -> bool:
+    """Whether a folder has what Hydra keeps of sweeps, which stands beside their runs."""
+    return not (path / "config.yaml").exists() and any(path.glob("*/multirun.yaml"))
 
 
 def check_run(path: Path) -> None:

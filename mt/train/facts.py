@@ -36,6 +36,7 @@ def run_facts(
         "tokenizer": {
             "kind": tokenizer,
             "pieces": prepared.tokenizer.tgt_size,
+            **({} if prepared.inputs or prepared.tokenizer.joint else {"source_pieces": prepared.tokenizer.src_size}),
             "sha256": prepared.tokenizer.fingerprint,
         },
         "parameters": count_parameters(trainer.model),

@@ -7,6 +7,12 @@ from typing import Any
 from mt.text.metrics import Score
 
 
+def vocabulary(tokenizer: dict[str, Any]) -> str:
+    """How many pieces there are, of each side where each has its own. Args: tokenizer: that section of a manifest."""
+    source = f"{tokenizer['source_pieces']:,} and " if "source_pieces" in tokenizer else ""
+    return f"{source}{tokenizer['pieces']:,} pieces"
+
+
 def model_card(facts: dict[str, Any], scores: Sequence[Score], test_name: str) -> str:
     """Markdown with the YAML header that model hubs read.
 
@@ -15,7 +21,7 @@ def model_card(facts: dict[str, Any], scores: Sequence[Score], test_name: str) -
     src, tgt = facts["src"], facts["tgt"]
     rows = "\n".join(f"| {s.name} | {s.value:.2f} | {_interval(s)} | `{_cell(s.signature)}` |" for s in scores)
     table = f"| score | value | 95 % interval | signature |\n|---|---|---|---|\n{rows}" if scores else "No test set."
-    data, pieces = facts["data"], facts["tokenizer"]
+    data, tokenizer = facts["data"], facts["tokenizer"]
     return f"""---
 language: [{json.dumps(src)}, {json.dumps(tgt)}]
 pipeline_tag: translation
@@ -45,7 +51,7 @@ mt.load("THIS_FOLDER").translate(["..."])
 
 ## Made by
 
-- vocabulary: {pieces["kind"]}, {pieces["pieces"]:,} pieces, sha256 {pieces["sha256"]}
+- vocabulary: {tokenizer["kind"]}, {vocabulary(tokenizer)}, sha256 {tokenizer["sha256"]}
 - updates: {facts["steps"]:,}, {facts["tgt_tokens"]:,} target tokens, {facts["minutes"]:.1f} minutes
 - training text: sha256 {data["fingerprint"]}{"".join(map(_ancestor, facts.get("ancestry", [])))}
 - seed: {facts["seed"]}

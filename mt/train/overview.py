@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ SECTIONS = {"data": {"name": str, "train": int, "licence": str}, "tokenizer": {"
 WORDS = {str: "text", int: "a whole number"}
 NONE = "-"  # in a table, for what is not known
 TEXTS = {"training text": "fingerprint", "dev set": "dev_fingerprint", "test set": "test_fingerprint"}  # of a manifest
+NO_TEXT = sha256().hexdigest()  # of the test set of a run that has none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +130,8 @@ def overview(folder: Path) -> Overview:
 
 def _basis(data: dict[str, Any], scores: Sequence[dict[str, Any]]) -> dict[str, str]:
     """What must be equal in two runs whose scores are compared. Args: data: of the manifest; scores: of the report."""
-    texts = {name: known[:12] for name, key in TEXTS.items() if (known := _text(data.get(key)))}
+    known = {name: _text(data.get(key)) for name, key in TEXTS.items()}
+    texts = {name: text[:12] for name, text in known.items() if text and text != NO_TEXT}
     return texts | {f"{one.get('name')} signature": known for one in scores if (known := _text(one.get("signature")))}
 
 

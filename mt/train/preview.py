@@ -36,6 +36,13 @@ def histogram(lengths: Sequence[int]) -> str:
     return "\n".join(f"  <= {top:>5,}  {counts[top]:>9,}  {bar}" for top, bar in bars.items())
 
 
+def _vocabulary(corpus: TokenizedCorpus) -> str:
+    """How many pieces there are, of each side where each has its own."""
+    tokenizer, text = corpus.tokenizer, isinstance(corpus.source, TokenLists)
+    pieces = f"{tokenizer.tgt_size:,} pieces"
+    return pieces if tokenizer.joint or not text else f"{tokenizer.src_size:,} and {pieces}"
+
+
 def examples(corpus: TokenizedCorpus, number: int = 3) -> str:
     """Pairs in pieces, spread over the corpus."""
     tokenizer, source = corpus.tokenizer, corpus.source
@@ -104,7 +111,7 @@ training pairs   {len(corpus):,} used; read {refusals.get("read", 0):,}, removed
 too long         {counted(corpus.num_too_long, "pair")} of more than {batch.max_length} {corpus.unit} on a side left out
 tokens           {corpus.num_source_rows:,} source and {tokens:,} target an epoch, end marks included
 unknown pieces   {unknown_rate(corpus, corpus.tokenizer):.4%}
-vocabulary       {corpus.tokenizer.tgt_size:,} pieces{"" if corpus.tokenizer.joint else " (target)"}
+vocabulary       {_vocabulary(corpus)}
 model            {parameters:,} parameters, {mebibytes:,.0f} MiB with gradients and moments
 device           {device}, {pick_precision(train.precision, device).value}, {counted(torch.get_num_threads(), "thread")}
 time             about {counted(round(steps), "step")} an epoch, {seconds:.2f} s a step; {total}

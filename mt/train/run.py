@@ -23,7 +23,7 @@ from mt.progress import Progress, Waiting
 from mt.train.ancestry import lineage
 from mt.train.bad_batches import dump_batch
 from mt.train.before import Before
-from mt.train.model_card import model_card
+from mt.train.model_card import model_card, vocabulary
 from mt.train.run_folder import RunFolder
 from mt.train.state import TrainState, decisive
 from mt.train.step import Update
@@ -160,12 +160,12 @@ def checkpoint_bytes(trainer: Trainer) -> int:
 
 def announce(facts: dict[str, Any], trainer: Trainer) -> None:
     """Log what will be trained, in one line."""
-    data, pieces, device = facts["data"], facts["tokenizer"]["pieces"], trainer.updater.device
+    data, device = facts["data"], trainer.updater.device
     processes = trainer.group.world
     where = f"{processes} processes ({device.type})" if processes > 1 else f"{device}"
     logger.info(
         f"{facts['src']} to {facts['tgt']}: {data['train']:,} pairs, {data['tgt_tokens']:,} target tokens an epoch, "
-        f"{pieces:,} pieces; {facts['parameters']:,} parameters on {where} in {facts['precision']}, "
+        f"{vocabulary(facts['tokenizer'])}; {facts['parameters']:,} parameters on {where} in {facts['precision']}, "
         f"{counted(torch.get_num_threads(), 'thread')}"
     )
 

@@ -12,6 +12,7 @@ from mt.train.overview import NONE, Overview, aligned, lowest_bits
 
 SEED = "train.seed"
 BITS = "dev bits per char"
+LOSSES = {BITS, "dev loss"}  # small numbers, whose differences are smaller
 OVER_SEEDS = "runs that differ in nothing but the seed: mean ± standard deviation"  # above the table
 
 
@@ -37,7 +38,7 @@ class Seeds:
         return {
             "runs": ", ".join(run.folder.name for run in self.runs),
             SEED: ", ".join(str(run.config[SEED]) for run in self.runs),
-            **{name: each.shown(3 if name == BITS else 2) for name, each in self.scores.items()},
+            **{name: each.shown(3 if name in LOSSES else 2) for name, each in self.scores.items()},
         }
 
     def to_dict(self) -> dict[str, Any]:

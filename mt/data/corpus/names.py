@@ -104,8 +104,9 @@ def _language_span(name: str) -> tuple[int, int] | None:
 
 def check_language(file: str, language: str, other: str, side: str) -> None:
     """Raise `DataError` if the name of a plain file gives the other language of a model. `side`: what the file is."""
-    if language != other and not kind_of(file) and language_of(Path(bare(file)).name) == other:
+    named = language_of(Path(bare(file)).name)
+    if named and plain_code(language) != plain_code(other) == plain_code(named) and not kind_of(file):
         raise DataError(
-            f"the name of {file} says that it is in {other}, but the {side} of this model is in {language}.",
+            f"the name of {file} says that it is in {named}, but the {side} of this model is in {language}.",
             hint="give the other file, or a model of the other direction.",
         )

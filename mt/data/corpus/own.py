@@ -7,7 +7,7 @@ from pathlib import Path
 from mt.config import DataConfig, parse_inputs
 from mt.data.corpus.catalog import Corpus
 from mt.data.corpus.columns import check_table, read_table
-from mt.data.corpus.names import corpus_name, kind_of
+from mt.data.corpus.names import corpora, corpus_name, kind_of
 from mt.data.corpus.pair import Pair
 from mt.data.corpus.readers import check_columns, check_order, infer_languages, plan, read_pairs
 from mt.data.corpus.split import fold, split_pairs
@@ -30,6 +30,9 @@ def read_own(section: DataConfig) -> Corpus:
     check_files(section)
     warn_of_pipes([*section.train, *section.dev, *section.test])
     src, tgt = languages(section)
+    if not section.inputs:
+        for files in (section.train, section.dev, section.test):  # of which the settings say nothing
+            check_order(files, src, tgt, "the training text goes from")
     with Waiting("reading the text", plain=True) as wait:
         train, dev, test = (
             list(wait.each(read_set(files, section, src, tgt))) for files in (section.train, section.dev, section.test)
@@ -82,9 +85,11 @@ def languages(section: DataConfig) -> tuple[str, str]:
         if given and has_name(given):
             check_code(given, key)
     if not inferred and not (section.src and section.tgt):
+        named = dict.fromkeys(filter(None, map(infer_languages, corpora(section.train))))
+        several = " and ".join(f"{one} to {other}" for one, other in named)
         logger.warning(
-            "the file names do not say which languages these are; set `data.src` and `data.tgt`, which decide how BLEU "
-            "splits words"
+            f"the file names {f'say {several}' if len(named) > 1 else 'do not say which languages these are'}; set "
+            "`data.src` and `data.tgt`, which decide how BLEU splits words"
         )
     return section.src or src, section.tgt or tgt
 

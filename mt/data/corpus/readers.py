@@ -72,17 +72,21 @@ def infer_languages(files: Sequence[str]) -> tuple[str, str] | None:
 
 
 def check_order(files: Sequence[str], src: str | None, tgt: str | None, said: str) -> None:
-    """Raise `DataError` when the names of the files give the opposite direction. `said`: what gives `src` and `tgt`.
+    """Raise `DataError` when the names of two files give the opposite direction. `said`: what gives `src` and `tgt`.
 
     Only plain files have an order: the columns of a Hub dataset are found by name, and its configuration, such as
     "de-en", is in alphabetical order; a translation memory names the language of each text.
     """
-    inferred = infer_languages([file for file in files if not kind_of(file)])
-    if inferred and (tgt, src) == inferred:
-        raise DataError(
-            f"the file names say {inferred[0]} to {inferred[1]}, but {said} {src} to {tgt}.",
-            hint="swap the source and target files.",
-        )
+    plain = [file for file in files if not kind_of(file)]
+    wanted = plain_code(tgt or ""), plain_code(src or "")
+    for pair in (plain[i : i + 2] for i in range(0, len(plain), 2)):
+        named = infer_languages(pair)
+        if named and wanted[0] != wanted[1] and (plain_code(named[0]), plain_code(named[1])) == wanted:
+            names = "the file names" if len(plain) == 2 else f"the names `{pair[0]}` and `{pair[1]}`"
+            raise DataError(
+                f"{names} say {named[0]} to {named[1]}, but {said} {src} to {tgt}.",
+                hint=f"swap the source and target files: `{pair[1]}` before `{pair[0]}`.",
+            )
 
 
 def check_columns(files: Sequence[str], columns: Sequence[str], said: str) -> None:

@@ -182,3 +182,9 @@ def test_a_model_named_twice_is_refused(home, argv):
     with pytest.raises(ConfigError, match=r"step-00000002` is named twice. hint: name each model once"):
         run([*argv, "-o", "mean"])
     assert not (home / "mean").exists()
+
+
+def test_all_names_in_the_folder_of_checkpoints_are_refused_with_what_to_do(home):
+    every = map(str, Path("run/checkpoints").iterdir())  # `run/checkpoints/*`
+    with pytest.raises(ConfigError, match=r"each model once; `best` and `latest` are other names .* `--best N` of its"):
+        run([*every, "-o", "mean"])

@@ -246,6 +246,10 @@ def test_the_sample_comes_from_files_the_run_or_the_vocabulary(model, tmp_path):
     assert {*zip(two.sources, two.references, strict=True)} < {(p.src, p.tgt) for p in number_pairs(450, seed=5)}
     with pytest.raises(DataError, match="nothing"):
         choose_sample(translator, model, [str(tmp_path / "nothing")], "en", "de")
+    with pytest.raises(DataError, match="the file names say en to de, but the model translates de to en"):
+        choose_sample(translator, model, files, "de", "en")
+    with pytest.raises(DataError, match="says that it is in en, but the source of this model is in deu"):
+        choose_sample(translator, model, files[:1], "deu", "eng")
 
 
 def test_the_sets_of_a_run_are_taken_in_their_order(model, tmp_path, caplog):

@@ -25,6 +25,7 @@ def rank(monkeypatch, tmp_path, capsys):
     translator = Translator(CachedStepper(model), number_tokenizer(), DecodeConfig(), max_length=64)
     monkeypatch.setattr("mt.decode.load.load", lambda path, **settings: translator)
     monkeypatch.setattr("mt.checkpoint.model_folder.table_columns", lambda path: ([], "de"))
+    monkeypatch.setattr("mt.checkpoint.model_folder.languages", lambda path: ("en", "de"))
     monkeypatch.setattr("mt.compute.device.set_up_cpu", lambda threads: None)
     Path("a.en").write_text("".join(f"{pair.src}\n" for pair in PAIRS))
     Path("a.de").write_text("".join(f"{pair.tgt}\n" for pair in PAIRS))
@@ -49,6 +50,17 @@ def test_each_query_finds_its_translation(rank, by):
     assert best(rank("--queries", "a.en", "--candidates", "turned.de", "--by", by)) == backwards
     turned = rank("--candidates-are", "sources", "--queries", "turned.de", "--candidates", "a.en", "--by", by)
     assert best(turned) == backwards
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [(["--queries", "a.de", "--candidates", "a.en"], "add `--candidates-are sources`, or give the other file."),
+     (["--queries", "a.en", "--candidates", "other.en"], "add"),
+     (["--queries", "a.en", "--candidates", "a.de", "--candidates-are", "sources"], "leave out `--cand")],
+)  # fmt: skip
+def test_files_of_the_other_side_are_refused(rank, argv, hint):
+    with pytest.raises(DataError, match=rf"^the name of .* says that it is in .*, but the .* hint: {hint}"):
+        rank(*argv)
 
 
 def test_several_candidates_with_their_texts(rank):

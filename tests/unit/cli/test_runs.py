@@ -53,6 +53,18 @@ def test_an_empty_folder_is_no_error_and_a_missing_one_is(home, capsys):
         runs.run(["list", "gone"])
 
 
+def test_what_is_kept_of_sweeps_is_no_run_to_compare(home, capsys):
+    kept = home / "runs/sweeps/2026-12-01_10-00-00/multirun.yaml"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("hydra: {}\n")
+    assert runs.run(["compare", *map(str, sorted(Path("runs").iterdir()))]) == 0  # `runs/*`
+    assert capsys.readouterr().out.split("\n")[0].split() == ["run", "runs/a", "runs/b"]
+    with pytest.raises(ConfigError, match=r"^compare takes at least two runs\. hint: `mt runs` lists the runs"):
+        runs.run(["compare", "runs/a", "runs/sweeps"])
+    with pytest.raises(CheckpointError, match=r"^`runs/sweeps` is not the folder of a run"):
+        runs.run(["delete", "runs/sweeps", "--yes"])
+
+
 def test_runs_are_compared_in_a_table_and_a_page(home, capsys):
     assert runs.run(["compare", "runs/a", "runs/b", "-o", "page.html"]) == 0
     said = capsys.readouterr()

@@ -35,6 +35,11 @@ def test_the_card_says_that_there_is_no_test_set():
     assert "No test set." in model_card(FACTS, [], "the test set of x")
 
 
+def test_each_side_has_its_own_pieces():
+    facts = {**FACTS, "tokenizer": {**FACTS["tokenizer"], "source_pieces": 6_000}}
+    assert "- vocabulary: bpe, 6,000 and 8,000 pieces, sha256 beef" in model_card(facts, [], "x")
+
+
 @pytest.mark.parametrize("code", ["no", "on", "y", "en"])
 def test_norwegian_is_no_truth_value(code):
     assert front(model_card({**FACTS, "src": code}, [], "x"))["language"] == [code, "de"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from mt.checkpoint.model_folder import newest_run
+from mt.data.corpus.pair import Origin, Pair, fingerprint
 from mt.train.overview import Overview, aligned, comparison, find_runs, is_locked, megabytes, overview, shortened, table
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden/schema-1/runs/golden"
@@ -196,6 +197,19 @@ def test_texts_and_signatures_are_compared_where_they_differ(golden):
     assert rows["test set"] == ["1" * 12, "2" * 12, "-"] and rows["BLEU signature"] == ["13a", "zh", "-"]
     assert not {"training text", "TER signature"} & {*rows}
     assert "test set" not in [row[0] for row in comparison([runs[0], runs[0]])]
+
+
+def test_a_run_without_a_test_set_has_no_hash_of_one(golden):
+    runs = []
+    for name, pairs in (("with", [Pair("a", "b", Origin("a", 1))]), ("without", [])):
+        shutil.copytree(golden, golden.parent / name)
+        file = golden.parent / name / "manifest.json"
+        told = json.loads(file.read_text())
+        told["data"]["test_fingerprint"] = fingerprint(pairs)
+        file.write_text(json.dumps(told))
+        runs.append(overview(golden.parent / name))
+    assert "test set" in runs[0].basis and "test set" not in runs[1].to_dict()["basis"]
+    assert "test set" not in [row[0] for row in comparison(runs)]  # there is nothing to be confused with
 
 
 def test_tables():

@@ -1,13 +1,14 @@
 """The dry run's page."""
 
 import pytest
-from toy import number_corpus, number_tokenizer, tiny_model
+from toy import number_corpus, number_pairs, number_tokenizer, tiny_model
 
-from mt.config import BatchConfig, Input, InputKind, OptimConfig, TrainConfig
+from mt.config import BatchConfig, Input, InputKind, OptimConfig, TokenizerConfig, TrainConfig
 from mt.data.batching import TokenizedCorpus
 from mt.data.corpus.pair import Origin, Pair
 from mt.errors import counted
 from mt.inputs.reader import InputReader
+from mt.text.tokenizer_training import train_tokenizer
 from mt.train.preview import examples, histogram, preview, unknown_rate
 
 
@@ -42,6 +43,16 @@ def test_unknown_pieces_are_counted_over_both_sides():
     pieces = [piece for sentence in (*corpus.source, *corpus.target) for piece in sentence]
     assert 0 < unknown_rate(corpus, number_tokenizer()) == pieces.count(number_tokenizer().unk) / len(pieces)
     assert unknown_rate(number_corpus(30), number_tokenizer()) == 0
+
+
+def test_the_pieces_of_each_side_are_shown(tmp_path):
+    pairs = number_pairs(40, seed=1)
+    section = TokenizerConfig(vocab_size=60, joint=False, byte_fallback=False)
+    tokenizer = train_tokenizer([pair.src for pair in pairs], [pair.tgt for pair in pairs], section, tmp_path)
+    corpus = TokenizedCorpus(pairs, tokenizer)
+    page = preview(corpus, {}, tiny_model(), BatchConfig(), TrainConfig(device="cpu", steps=1), OptimConfig(), "so")
+    assert tokenizer.src_size != tokenizer.tgt_size
+    assert f"vocabulary       {tokenizer.src_size} and {tokenizer.tgt_size} pieces\n" in page
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,12 @@ def test_of_two_with_one_seed_the_first_counts():
     assert [run.folder.name for run in group.runs] == ["a", "b"]
 
 
+def test_a_dev_loss_has_three_digits_as_its_differences_are_small():
+    runs = [replace(finished(name, seed, 30.0), watch="loss", dev=1.39 + seed / 100) for seed, name in enumerate("ab")]
+    (group,) = over_seeds(runs)
+    assert group.cells()["dev loss"] == "1.395 ± 0.007" and group.cells()["test BLEU"] == "30.00 ± 0.00"
+
+
 def test_the_loss_per_character_and_the_page(tmp_path):
     runs = [finished(name, seed, 30.0, folder=tmp_path) for seed, name in enumerate(("a", "<b>"))]
     for run, bits in zip(runs, (0.5, 0.7), strict=True):

@@ -1,6 +1,7 @@
 """A corpus from files of one's own."""
 
 import os
+import re
 
 import pytest
 from toy import number_pairs
@@ -96,6 +97,40 @@ def test_names_that_say_the_opposite_and_one_file_for_both_sides_are_refused(fil
         read_own(DataConfig(train=["train.tsv", "train.en", "./train.en"]))
     with pytest.raises(DataError, match=r"^`dev.en` is named as both source and target"):
         read_own(DataConfig(train=both("train"), dev=["dev.en", "dev.en"]))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"dev": ["dev.de", "dev.en"]},
+            "the file names say de to en, but the training text goes from en to de. hint: swap",
+        ),
+        ({"test": ["test.de", "test.en"]}, "hint: swap the source and target files: `test.en` before `test.de`."),
+        (
+            {"dev": ["dev.tsv"], "test": ["dev.en", "dev.de", "test.de", "test.en"]},
+            "the names `test.de` and `test.en` say de",
+        ),
+        ({"train": ["train.tsv"], "src": "eng", "tgt": "deu", "dev": ["dev.de", "dev.en"]}, "from eng to deu"),
+        (
+            {"train": [*both("train"), "dev.de", "dev.en"], "src": "en", "tgt": "de"},
+            "the names `dev.de` and `dev.en` say de to en, but `data.src` and `data.tgt` say en to de. hint: swap the",
+        ),
+    ],
+)
+def test_each_corpus_of_each_set_goes_in_one_direction(files, given, message):
+    with pytest.raises(DataError, match=re.escape(message)):
+        read_own(DataConfig(**{"train": both("train"), **given}))
+
+
+def test_directions_that_differ_by_script_alone_or_are_both_meant_are_read(files, caplog):
+    for name in ("zh_Hans", "zh_Hant"):
+        (files / f"dev.{name}").write_text("好\n")
+    read_own(DataConfig(train=["train.tsv"], dev=["dev.zh_Hant", "dev.zh_Hans"], src="zh_Hans", tgt="zh_Hant"))
+    two_ways = [*both("train"), "test.de", "test.en"]
+    assert read_own(DataConfig(train=two_ways, dev=["dev.tsv"])).src == "src"
+    assert "the file names say en to de and de to en; set `data.src`" in caplog.text
+    assert read_own(DataConfig(train=two_ways, dev=["dev.tsv"], src="mul", tgt="mul")).tgt == "mul"
 
 
 def test_languages_that_nobody_tells_are_asked_for(files, caplog):
