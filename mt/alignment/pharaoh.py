@@ -8,8 +8,7 @@ from pathlib import Path
 from mt.errors import DataError, counted
 from mt.text.words import Links, spaced_words
 
-SURE = re.compile(r"(\d+)[-–](\d+)")
-POSSIBLE = re.compile(r"(\d+)[p?](\d+)")
+LINK = re.compile(r"(\d+)([-–p?])(\d+)")
 LONGEST = 100  # characters of a link; of some thousand digits Python makes no number
 
 
@@ -68,15 +67,14 @@ def parse_gold(line: str, *, base: int, where: str) -> Gold:
     """
     sure, possible = set(), set()
     for item in line.split():
-        for pattern, links in ((SURE, sure), (POSSIBLE, possible)):
-            if found := pattern.fullmatch(item):
-                if len(item) > LONGEST:
-                    raise DataError(f"{where}: the number of a word is too large.")
-                links.add((int(found[1]) - base, int(found[2]) - base))
-                break
-        else:
+        found = LINK.fullmatch(item)
+        if found is None:
             raise DataError(f"{where}: a link must read `1-2`, or `1p2` where it is only possible, but reads `{item}`.")
-        if min(int(found[1]), int(found[2])) < base:
+        if len(item) > LONGEST:
+            raise DataError(f"{where}: the number of a word is too large.")
+        link = int(found[1]) - base, int(found[3]) - base
+        (possible if found[2] in "p?" else sure).add(link)
+        if min(link) < 0:
             message = f"{where}: `{item}` counts from 0, but links are said to count from 1."
             raise DataError(message, hint="`--gold-base 0` says that they count from 0.")
     return Gold(sure, sure | possible)

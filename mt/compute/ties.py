@@ -24,6 +24,11 @@ def levelled(values: Sequence[float], rounding: float) -> list[float]:
     return level
 
 
+def ranked(values: Sequence[float], rounding: float) -> list[tuple[int, float]]:
+    """(place, value) of every value, the largest first, earlier ones first among equals, which get the same value."""
+    return sorted(enumerate(levelled(values, rounding)), key=lambda one: -one[1])
+
+
 def first_best(values: Sequence[float], rounding: float) -> int:
     """The index of the largest value, the first of equal ones. Raises: ValueError: without any value."""
     level = levelled(values, rounding)

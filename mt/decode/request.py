@@ -30,9 +30,8 @@ class SearchSettings(TypedDict, total=False):
 
     beam: int | None  # hypotheses kept at each step; 1 is greedy
     length_penalty: float | None  # scores are log p / length ** this; more gives longer translations
-    length_norm: (
-        LengthNorm | Literal["average", "gnmt", "none"] | None
-    )  # gnmt: log p / ((5 + length) / 6) ** penalty; none: log p
+    # gnmt: log p / ((5 + length) / 6) ** penalty; none: log p
+    length_norm: LengthNorm | Literal["average", "gnmt", "none"] | None
     min_ratio: float | None  # at least so many pieces for each of the source
     min_length: int | None  # at least so many pieces, eos not counted
     max_ratio: float | None  # at most so many pieces for each of the source, and `max_extra`
@@ -43,9 +42,7 @@ class SearchSettings(TypedDict, total=False):
     coverage_penalty: float | None  # for source words without attention: 0.05 to 0.2 where output is too short
     no_repeat_ngram: int | None  # no so many pieces in a row come twice; 0: they may
     unknown: Unknown | Literal["keep", "ban"] | None  # ban: the unknown piece is never written
-    split: (
-        Split | Literal["auto", "always", "never"] | None
-    )  # sentence by sentence; auto: where a text is unusually long
+    split: Split | Literal["auto", "always", "never"] | None  # by sentences; auto: where a text is unusually long
     patience: float | None  # a sentence is done when so many times `beam` hypotheses have ended; math.inf: exact
     batch_tokens: int | None  # source pieces translated together
 

@@ -6,7 +6,7 @@ other text each line is a segment.
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import regex
 
@@ -22,13 +22,8 @@ PIECE = line_piece()
 
 def read_text(data: bytes) -> Parsed:
     content, encoded = decoded(data)
-    spots, paragraph = list[Spot](), list[tuple[int, int, int]]()
-    for line in [*lines_with_ends(content), (0, 0, 0)]:
-        if content[line[0] : line[1]].strip():
-            paragraph.append(line)
-        elif paragraph:
-            spots += _paragraph(content, paragraph)
-            paragraph = []
+    lines = groupby(lines_with_ends(content), lambda line: bool(content[line[0] : line[1]].strip()))
+    spots = [spot for has_words, some in lines if has_words for spot in _paragraph(content, [*some])]
     return parsed_text(content, spots, encoded)
 
 

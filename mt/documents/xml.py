@@ -15,12 +15,7 @@ from mt.errors import DataError
 from mt.text.xml import SAFE, clean, local
 
 SPACE = "{http://www.w3.org/XML/1998/namespace}space"
-WIDE = (
-    "utf-32-le",
-    "utf-32-be",
-    "utf-16-le",
-    "utf-16-be",
-)  # encodings that the first bytes tell, the longer ones first
+WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")  # told by the first bytes, the longer ones first
 BEFORE_ROOT = re.compile(r"\ufeff?(?:\s|<!--(?:(?!-->).)*-->|<\?(?:(?!\?>).)*\?>)*", re.S)
 
 

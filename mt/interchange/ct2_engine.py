@@ -102,9 +102,7 @@ class Ct2Engine:
 
     def _wider(self, limit: int, search: Search) -> int:
         """A limit that many sentences share, which depends on nothing but the limit of one."""
-        shared = LEAST_LIMIT
-        while shared < limit:
-            shared *= 2
+        shared = max(LEAST_LIMIT, 1 << (limit - 1).bit_length())  # a power of two
         return shared if search.max_length is None else min(shared, search.max_length)
 
     def _search(

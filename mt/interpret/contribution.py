@@ -63,8 +63,7 @@ def shuffle(seen: Observation, draw: random.Random) -> list[int]:
     owned = owners(seen.source.tokens, seen.source.words)
     tokens = zip(owned, seen.source.ids, strict=True)
     words = [[token for _, token in group] for _, group in groupby(tokens, key=lambda pair: pair[0])]
-    if len(words) > 1:
-        before = list(words)
-        while words == before and any(word != words[0] for word in words):
-            draw.shuffle(words)
+    before = list(words)
+    while words == before and any(word != words[0] for word in words):
+        draw.shuffle(words)
     return [token for word in words for token in word]

@@ -41,14 +41,12 @@ def source_shares(
     model.eval()
     for first in range(0, len(sources), BATCH):
         pairs = sources[first : first + BATCH], targets[first : first + BATCH]
-        with torch.inference_mode():
-            packed = encoder.pack(pairs[0]).to(model.tgt_weight.device)  # pyright: ignore[reportArgumentType]
-            # An encoder may give fewer rows than it reads.
-            lengths = torch.stack([memory.layout.lengths for memory in encoder.memories(packed)], dim=1).tolist()
         passes = force_batch(model, *pairs, bos=tokenizer.bos, eos=tokenizer.eos, uses=("cross",))
-        for own, target, forced in zip(lengths, pairs[1], passes, strict=True):
+        for item, target, forced in zip(*pairs, passes, strict=True):
             weights = forced.maps.cross.mean((0, 1))  # [t, rows of all inputs]
-            shares = torch.stack([part.sum(1) for part in weights.split(own, dim=1)], dim=1)
+            parts = zip(item.parts, encoder.of_inputs, strict=True)  # pyright: ignore[reportAttributeAccessIssue]
+            rows = [-(-len(part) // one.every) for part, one in parts]
+            shares = torch.stack([part.sum(1) for part in weights.split(rows, dim=1)], dim=1)
             yield SourceShares([*tokenizer.pieces_target(target), END], shares)
 
 

@@ -9,14 +9,13 @@ targets of a batch attend to one memory, so their cross-attention is a product o
 Letters: `B` sources, `N` targets, `T` rows of all targets, `D` model.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from mt.nn.attention import MultiHeadAttention
 from mt.nn.cache import DecoderState
 from mt.nn.forced import token_log_probs
 from mt.nn.matching import match_logits
@@ -72,20 +71,11 @@ def _decode_pairs(model: Transformer, state: DecoderState, targets: TargetBatch)
     for index, layer in enumerate(model.decoder.layers):
         if index:
             x = _attend_to_past(layer, x, layout)
-        x = layer.residual(layer.cross_norm, x, _attention_to(state, index, layer.cross_attention, layout))
+        attend = partial(layer.attend_to_memory, layer=index, state=state, positions=layout.positions)
+        x = layer.residual(layer.cross_norm, x, attend)
         x = layer.residual(layer.feed_forward_norm, x, layer.feed_forward)
     return model.decoder.norm(x), layout
 
 
 def _attend_to_past(layer: DecoderLayer, x: Float[Tensor, "T D"], layout: Ragged) -> Float[Tensor, "T D"]:
     return layer.residual(layer.self_norm, x, lambda rows: layer.self_attention(rows, layout, causal=True))
-
-
-def _attention_to(
-    state: DecoderState, layer: int, attention: MultiHeadAttention, layout: Ragged
-) -> Callable[[Float[Tensor, "R D"]], Float[Tensor, "R D"]]:
-    """Cross-attention of rows to the cached keys and values of their source."""
-    keys, values = state.memory[layer].keys, state.memory[layer].values
-    return partial(
-        attention.attend_cached, keys=keys, values=values, positions=layout.positions, bias=state.memory_bias
-    )

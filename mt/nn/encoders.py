@@ -5,8 +5,7 @@ The encoders of one input differ only in their input layer; `mt.nn.fusion` joins
 
 from collections.abc import Sequence
 
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from mt.config import Fusion, ImageStem, Input, InputKind, ModelConfig, Tying
 from mt.errors import ConfigError
@@ -49,9 +48,6 @@ class TextEncoder(_LayeredEncoder):
         """Args: weight: the embedding matrix, `[V, D]`; layer: as `_LayeredEncoder`."""
         super().__init__(config, Embedding(config, weight), layer)
 
-    def pack(self, items: Sequence[Sequence[int]]) -> TokenSource:
-        return TokenSource.pack(items)
-
 
 class FrameEncoder(_LayeredEncoder):
     """Reads frames, through a stem."""
@@ -61,9 +57,6 @@ class FrameEncoder(_LayeredEncoder):
     def __init__(self, config: ModelConfig, stem: LinearStem, layer: type[EncoderLayer] = EncoderLayer) -> None:
         super().__init__(config, stem, layer)
         self.every = stem.every
-
-    def pack(self, items: Sequence[Float[Tensor, "_ F"]]) -> FrameSource:
-        return FrameSource.pack(items)
 
     def embed(self, source: FrameSource) -> Memory:  # pyright: ignore[reportIncompatibleMethodOverride]
         return super().embed(self.embedding.convolved(source))

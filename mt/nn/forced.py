@@ -12,6 +12,7 @@ listener, except for guided alignment.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import cast
 
 import torch
@@ -24,6 +25,7 @@ from mt.nn.source import Items
 from mt.nn.transformer import DecoderLayer, EncoderLayer, Transformer
 
 USES = ("cross", "encoder", "decoder")
+NOTHING = torch.empty(0, 0, 0, 0)
 MAX_ROWS = 2048  # of either side in one pass
 CHUNK_ELEMENTS, CPU_CHUNK_ELEMENTS = 1 << 22, 1 << 20  # logits held at a time; the latter stay in a core's caches
 
@@ -36,9 +38,9 @@ class Maps:
     predicts the first token; row `k` has token `k` (from 1) as input and predicts the next one.
     """
 
-    cross: Float[Tensor, "_L _H _t _s"]  # [0, 0, 0, 0] if not requested, as are the others
-    encoder: Float[Tensor, "_M _H _s _s"]
-    decoder: Float[Tensor, "_L _H _t _t"]
+    cross: Float[Tensor, "_L _H _t _s"] = NOTHING  # if not requested, as are the others
+    encoder: Float[Tensor, "_M _H _s _s"] = NOTHING
+    decoder: Float[Tensor, "_L _H _t _t"] = NOTHING
 
 
 @dataclass
@@ -49,13 +51,8 @@ class CapturedAttention:
 
     def maps(self) -> list[Maps]:
         """The maps of each sentence. A use that was not requested or not run has no layers."""
-        by_use = {
-            use: [torch.stack(sentence) for sentence in zip(*layers, strict=True)] if layers else []
-            for use, layers in self.layers.items()
-        }
-        count = max(map(len, by_use.values()))
-        nothing = [torch.empty(0, 0, 0, 0)] * count
-        return [Maps(*parts) for parts in zip(*(by_use[use] or nothing for use in USES), strict=True)]
+        by_use = ([torch.stack(sentence) for sentence in zip(*layers, strict=True)] for layers in self.layers.values())
+        return [Maps(*parts) for parts in zip_longest(*by_use, fillvalue=NOTHING)]
 
 
 @contextmanager
@@ -150,7 +147,7 @@ def force_batch(
         hidden = model(source, target.to(device), target_layout.to(device))
     log_probs = token_log_probs(model, hidden, expected.to(device)).cpu()
     by_sentence = log_probs.split(target_layout.lengths.tolist())
-    maps = captured.maps() or [Maps(*[torch.empty(0, 0, 0, 0)] * 3)] * len(sources)
+    maps = captured.maps() or [Maps()] * len(sources)
     return [Forced(*parts) for parts in zip(maps, by_sentence, strict=True)]
 
 

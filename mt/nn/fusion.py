@@ -17,9 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from mt.config import ModelConfig
-from mt.inputs.several import SeveralInputs
 from mt.nn.ragged import Ragged, joined, joined_rows
-from mt.nn.source import Memory, SeveralSources, SourceEncoder, presence
+from mt.nn.source import Memory, SeveralSources, SourceEncoder
 from mt.nn.transformer import EncoderLayer, embedding_matrix, final_norm, make_attention, make_norm
 
 
@@ -42,11 +41,6 @@ class ConcatEncoder(SourceEncoder):
     def of_inputs(self) -> list[Any]:
         """The encoder of each input."""
         return [self.encoders[place] for place in self.used]
-
-    def pack(self, items: Sequence[SeveralInputs]) -> SeveralSources:
-        columns = zip(*(item.parts for item in items), strict=True)
-        parts = (encoder.pack(column) for encoder, column in zip(self.of_inputs, columns, strict=True))
-        return SeveralSources(tuple(parts), presence(items))
 
     def forward(self, source: SeveralSources) -> Memory:
         return end_to_end(

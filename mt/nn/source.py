@@ -145,15 +145,12 @@ class SeveralSources:
         return SeveralSources(parts, torch.cat([self.present, self.present.new_ones(missing, len(parts))]))
 
 
-def presence(items: Sequence[SeveralInputs]) -> Bool[Tensor, "B _P"]:
-    return torch.tensor([item.present for item in items])
-
-
 def pack_items(items: Items) -> Source:
     """Args: items: all of one kind: token ids, or frames, or the same inputs."""
     if isinstance(items[0], SeveralInputs):
         columns = zip(*(item.parts for item in items), strict=True)  # pyright: ignore[reportAttributeAccessIssue]
-        return SeveralSources(tuple(pack_items(column) for column in columns), presence(items))  # pyright: ignore[reportArgumentType]
+        present = torch.tensor([item.present for item in items])  # pyright: ignore[reportAttributeAccessIssue]
+        return SeveralSources(tuple(pack_items(column) for column in columns), present)  # pyright: ignore[reportArgumentType]
     if isinstance(items[0], Tensor):
         return FrameSource.pack(items)  # pyright: ignore[reportArgumentType]
     return TokenSource.pack(items)  # pyright: ignore[reportArgumentType]
@@ -177,9 +174,9 @@ class SourceEncoder(nn.Module):
         """Parameters that are initialized like embeddings, besides those of its `Embedding` and `InputLayer`."""
         return []
 
-    def pack(self, items: Any) -> Source:
-        """A source on the CPU. Args: items: `Items` of the kind that this encoder reads."""
-        raise NotImplementedError
+    def pack(self, items: Items) -> Any:
+        """The `Source` of items, of the kind that this encoder reads, on the CPU."""
+        return pack_items(items)
 
     def forward(self, source: Any) -> Memory:
         """Args: source: as from `pack`."""

@@ -49,9 +49,9 @@ class Layout:
         parts: list[str] = []
         gaps = self.gaps[:1]
         for place, (part, gap) in enumerate(zip(self.parts, self.gaps[1:], strict=True)):
-            inner = cut.get(place)
-            parts += inner.parts if inner else [part]
-            gaps += [*inner.gaps[1:-1], gap] if inner else [gap]
+            inner = cut.get(place) or Layout([part], ["", ""])
+            parts += inner.parts
+            gaps += [*inner.gaps[1:-1], gap]
         return Layout(parts, gaps)
 
 
@@ -132,12 +132,11 @@ def _laid_out(segments: list[str]) -> Layout:
     parts: list[str] = []
     gaps = [""]
     for segment in segments:
-        part = segment.strip()
-        if not part:
+        if part := segment.strip():
+            before, _, after = segment.partition(part)
+            gaps[-1] += before
+            parts.append(part)
+            gaps.append(after)
+        else:
             gaps[-1] += segment
-            continue
-        start = segment.index(part)
-        gaps[-1] += segment[:start]
-        parts.append(part)
-        gaps.append(segment[start + len(part) :])
     return Layout(parts, gaps)

@@ -33,10 +33,7 @@ def mbr(candidates: Sequence[str], utility: Utility, weights: Sequence[float] | 
         shares = torch.tensor(weights, dtype=torch.float64)
     of_references = torch.zeros(len(known), dtype=torch.float64).index_add_(0, torch.tensor(texts), shares)
     of_texts = utility(list(known)).double() @ of_references / of_references.sum()
-    level = ties.levelled(of_texts.tolist(), ties.FLOAT64)
-    expected = [level[text] for text in texts]
-    order = sorted(range(len(expected)), key=lambda place: -expected[place])
-    return [(place, expected[place]) for place in order]
+    return ties.ranked(of_texts[texts].tolist(), ties.FLOAT64)
 
 
 def shares_of(log_probs: Sequence[float]) -> list[float]:

@@ -138,8 +138,7 @@ def check_lengths(what: str, lengths: Sequence[int], most: int, *, unit: str, na
 
 def ranked(scores: Float[Tensor, " C"]) -> list[tuple[int, float]]:
     """(place, score) of every candidate, best first, earlier ones first among equals (`mt.compute.ties`)."""
-    level = ties.levelled(scores.tolist(), ties.FLOAT32)
-    return [(place, level[place]) for place in sorted(range(len(level)), key=lambda place: -level[place])]
+    return ties.ranked(scores.tolist(), ties.FLOAT32)
 
 
 def recall(ranks: Sequence[int], at: int) -> float:

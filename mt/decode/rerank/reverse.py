@@ -39,9 +39,8 @@ def rerank(
             for t, score in zip(translations, back, strict=True)
             if isinstance(score, PairScore)
         ]
-        level = ties.levelled(scored, ties.FLOAT32)
-        order = sorted(range(len(level)), key=lambda place: -level[place])
-        results.append([replace(translations[place], score=level[place]) for place in order])
+        ranked = ties.ranked(scored, ties.FLOAT32)
+        results.append([replace(translations[place], score=score) for place, score in ranked])
     return results
 
 

@@ -297,19 +297,12 @@ def results(trellis: Trellis, finished: NBestLists, unfinished: NBestLists, sear
         paths = {node: path[0] for node, path in zip(nodes, trellis.paths(nodes), strict=True)}
         by_sentence = [lists[i : i + search.groups] for i in range(0, len(lists), search.groups)]
         lists = [different(ranked, paths, search.nbest) for ranked in by_sentence]
-    found = iter(trellis.paths([node for entries in lists for _, node, _ in entries[: search.nbest]]))
-    hypotheses: list[list[Hypothesis]] = []
-    for entries in lists:
-        hypotheses.append([])
-        for score, _, done in entries[: search.nbest]:
-            tokens, token_log_probs, log_prob = next(found)
-            hypotheses[-1].append(
-                Hypothesis(
-                    tokens=tokens[:-1] if done else tokens,  # without eos
-                    score=score,
-                    log_prob=log_prob,
-                    token_log_probs=token_log_probs,
-                    finished=done,
-                )
-            )
-    return hypotheses
+    lists = [entries[: search.nbest] for entries in lists]
+    found = iter(trellis.paths([node for entries in lists for _, node, _ in entries]))
+
+    def hypothesis(score: float, done: bool) -> Hypothesis:
+        tokens, logs, log_prob = next(found)
+        tokens = tokens[:-1] if done else tokens  # without eos
+        return Hypothesis(tokens=tokens, score=score, log_prob=log_prob, token_log_probs=logs, finished=done)
+
+    return [[hypothesis(score, done) for score, _, done in entries] for entries in lists]
