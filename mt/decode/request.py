@@ -43,7 +43,7 @@ class SearchSettings(TypedDict, total=False):
     no_repeat_ngram: int | None  # no so many pieces in a row come twice; 0: they may
     unknown: Unknown | Literal["keep", "ban"] | None  # ban: the unknown piece is never written
     split: Split | Literal["auto", "always", "never"] | None  # by sentences; auto: where a text is unusually long
-    patience: float | None  # a sentence is done when so many times `beam` hypotheses have ended; math.inf: exact
+    patience: float | None  # so many times `beam` ends, and none open ahead of them, end a sentence; math.inf: exact
     batch_tokens: int | None  # source pieces translated together
 
 

@@ -18,8 +18,10 @@ chosen, so it holds for diverse beam search, whose groups have an n-best list ea
 
 **Patience.** The exact rule takes 1.1 to 1.7 times as long as the rule of most programs, for 0.0 to 0.2 BLEU
 (docs/BENCHMARKS.md). With `Search.patience` a sentence is done, too, when `patience * beam` hypotheses of it have ended
-(Kasai et al. 2022, "A Call for Clarity in Beam Search", arXiv:2204.05424; 1 is the rule of CTranslate2 and the default
-of `decode.patience`), but not before `nbest` have. With a patience below 1 the best one may depend on `nbest`.
+(Kasai et al. 2022, "A Call for Clarity in Beam Search", arXiv 2204.05424), but not before `nbest` have, and not while
+an open one has a better score than all that have ended: a sure model has one good hypothesis, and the other places of
+its beam are soon full of ends that nobody wants. Without the last condition, 1, the default of `decode.patience`, is
+the rule of CTranslate2. With a patience below 1 the best one may depend on `nbest`.
 
 Groups and lexical constraints only change `expand`: groups choose one after the other (`diverse.py`), and constraints
 define another order of candidates (`beam_allocation.py`). A *unit* has a beam of its own: it is a sentence, or one of
@@ -255,12 +257,15 @@ def advance(
 
 
 def goes_on(beams: Beams, finished: NBestLists, penalty: Float[Tensor, " L"], enough: float) -> Bool[Tensor, " U"]:
-    """Which units are below their maximum length, have too few ended hypotheses, and can still improve their n-best
-    list."""
+    """Which units are below their maximum length, can still improve their n-best list, and have too few ended
+    hypotheses or an open one that is ahead of them."""
     bound = beams.log_prob.amax(dim=1) / penalty[beams.limit]
     worst = finished.score[beams.owner, -1]
     going = (bound > worst) & (beams.limit > beams.prefix.shape[2])
-    return going if enough == math.inf else going & (finished.offered[beams.owner] < enough)
+    if enough == math.inf:
+        return going
+    leading = beams.scores(penalty, beams.prefix.shape[2]).amax(dim=1) > finished.score[beams.owner, 0]
+    return going & ((finished.offered[beams.owner] < enough) | leading)
 
 
 def give_up(

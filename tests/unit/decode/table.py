@@ -129,7 +129,7 @@ def exhaustive_search(
 
 def patient_search(table: Table, source: list[int], search: Search) -> list[tuple[float, list[int], bool]]:
     """Beam search in plain Python that never stops before the maximum length, or before the first step at which, with
-    a patience, enough hypotheses have ended; ties as `expand` documents them.
+    a patience, enough hypotheses have ended and no open one is ahead of them; ties as `expand` documents them.
 
     With groups, each is a search of its own whose candidates cost more for what earlier groups have just said.
     """
@@ -152,7 +152,11 @@ def patient_search(table: Table, source: list[int], search: Search) -> list[tupl
             following = [(total, (*prefix, token)) for _, _, _, token, total, prefix in candidates if token != EOS]
             beams[group] = following[:num_beams]
             said += [prefix[-1] for _, prefix in beams[group]]
-        if search.patience and all(len(done) >= max(search.patience * search.beam, search.nbest) for done in finished):
+        best_open = [max((total / penalties[length] for total, _ in going), default=-math.inf) for going in beams]
+        best_ended = [max((score for score, _, _ in done), default=-math.inf) for done in finished]
+        behind = all(one <= other for one, other in zip(best_open, best_ended, strict=True))
+        enough = max((search.patience or math.inf) * search.beam, search.nbest)
+        if behind and all(len(done) >= enough for done in finished):
             longest = length
             break
     lists = []

@@ -104,7 +104,7 @@ WORTH_WAITING = written(
 @pytest.mark.parametrize(
     ("patience", "nbest", "tokens", "steps"),
     [
-        (0.5, 1, [], 1),  # one end is enough
+        (0.5, 1, [A], 2),  # one end is enough, but A is ahead of the first (-0.69)
         (0.5, 2, [A], 2),  # nbest is 2
         (1.0, 1, [A], 2),
         (1.5, 1, [A, A], 3),
@@ -118,6 +118,19 @@ def test_patience_ends_a_sentence_when_so_many_hypotheses_have_ended(patience, n
     assert best[0].tokens == tokens
     assert stepper.num_steps == steps
     assert all(hypothesis.finished for hypothesis in best) and len(best) == nbest
+
+
+# A sure model: of a beam of two, one place is left for ends that are in the other's way, log(0.06) / 1 = -2.81 and
+# log(0.9 * 0.06) / 2 = -1.46; the text is A A A, 3 * log(0.9) / 4 = -0.08.
+SURE = written({(): [0.06, 0.9, 0.04], (A,): [0.06, 0.9, 0.04], (A, A): [0.06, 0.9, 0.04], (A, A, A): [1.0, 0.0, 0.0]})
+
+
+def test_ends_that_are_worse_than_what_is_open_do_not_end_a_sentence():
+    stepper = TableStepper(SURE)
+    search = settings(beam=2, length_penalty=1.0, patience=1.0)
+    best = beam_search(stepper, [[3, EOS]], search=search)[0][0]
+    assert (best.tokens, best.score) == ([A, A, A], pytest.approx(3 * math.log(0.9) / 4))
+    assert stepper.num_steps == 4
 
 
 @given(seeds, st.integers(2, 4), st.integers(1, 5), penalties, st.sampled_from([0.3, 0.5, 1.0, 1.5, 3.0]), sources)
