@@ -105,7 +105,7 @@ def decode_line(raw: bytes, where: str, *, first: bool = False) -> str:
     if b"\0" in body:
         wide = 3 * body.count(0) > len(body)
         raise DataError(
-            f"{where}: NUL character at byte {body.index(0)}: the file must be UTF-8 text.",
+            f"{where}: NUL character at byte {body.index(0) + 1}: the file must be UTF-8 text.",
             hint="it looks like UTF-16: convert it, for example with `iconv -f utf-16le -t utf-8 OLD > NEW`." * wide,
         )
     text = decode(body, where)
@@ -113,11 +113,11 @@ def decode_line(raw: bytes, where: str, *, first: bool = False) -> str:
 
 
 def decode(raw: bytes, where: str) -> str:
-    """Turn bytes into text; `where` names them. Raises: DataError: for the first byte that is not UTF-8."""
+    """Turn bytes into text; `where` names them. Raises: DataError: for the first byte that is not UTF-8, from 1."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        found = f"byte {error.start} (0x{raw[error.start]:02x})"
+        found = f"byte {error.start + 1} (0x{raw[error.start]:02x})"
         hint = "convert the file to UTF-8, for example with `iconv -f latin1 -t utf-8 OLD > NEW`."
         raise DataError(f"{where}: {found} is not UTF-8.", hint=hint) from error
 

@@ -273,7 +273,7 @@ def test_json_that_is_one_object_is_said(write):
 def test_json_that_is_not_utf_8_is_said_with_the_byte(write):
     file = write("a.json", "")
     Path(file).write_bytes('[{"en": "café", "de": "x"}]'.encode("latin-1"))
-    with pytest.raises(DataError, match=r"a\.json`: byte 12 \(0xe9\) is not UTF-8\. hint: convert the file to UTF-8"):
+    with pytest.raises(DataError, match=r"a\.json`: byte 13 \(0xe9\) is not UTF-8\. hint: convert the file to UTF-8"):
         texts(file)
 
 
@@ -571,7 +571,7 @@ def test_po_in_an_older_encoding(tmp_path):
     ):
         texts(str(file))
     file.write_bytes(old.replace("ISO-8859-1", "UTF-8").encode("latin-1"))
-    with pytest.raises(DataError, match=r"a\.po:5: byte 9 \(0xfc\) is not UTF-8"):
+    with pytest.raises(DataError, match=r"a\.po:5: byte 10 \(0xfc\) is not UTF-8"):
         texts(str(file))
 
 
