@@ -1,7 +1,8 @@
 """XML read element by element, in bounded memory. Nothing outside the file is read, and entities are refused."""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import IO, Any
 
 from mt.errors import DataError
@@ -12,6 +13,7 @@ NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 TYPES = ("type", "ctype", "subType")  # attributes of inline codes: of TMX, XLIFF 1.2 and XLIFF 2
 BREAKS = {"lb", "x-lb", "x-br", "xlf:lb", "br", "pb", "xlf:pb"}  # what codes are called that end a line or page
 SHOWN = ("equiv-text", "equiv", "disp")  # attributes with the native code that an inline code stands for
+NONE: Mapping[str, str] = MappingProxyType({})
 NATIVE_BREAK = re.compile(r"\s*(?:<br\b[^<>]*>|\\n|\{?\\(?:line|par)\s?\}?)\s*", re.I)  # of HTML, programs and RTF
 
 
@@ -48,16 +50,28 @@ def local(element: Any) -> str:
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
-def ends_line(code: Any) -> bool:
-    """Whether an inline code stands for the end of a line: its type says so, or the native code, such as <br/>."""
+def native_codes(original: Any) -> dict[str, str]:
+    """The native codes of a unit of XLIFF 2 by their names, of its `<originalData>`, which may be missing (None)."""
+    return {} if original is None else {one.get("id"): "".join(one.itertext()) for one in original.iterchildren("{*}data")}
+
+
+def ends_line(code: Any, native: Mapping[str, str]) -> bool:
+    """Whether an inline code stands for the end of a line: its type says so, or the native code, such as <br/>.
+
+    Args: native: the native codes to which `dataRef` refers, as `native_codes`.
+    """
     if {code.get(key) for key in TYPES} & BREAKS:
         return True
-    return any(NATIVE_BREAK.fullmatch(one or "") for one in (code.text, *map(code.get, SHOWN)))
+    shown = (code.text, native.get(code.get("dataRef")), *map(code.get, SHOWN))
+    return any(NATIVE_BREAK.fullmatch(one or "") for one in shown)
 
 
-def plain_text(element: Any, file: str, *, skipped: Collection[str] = ()) -> str:
+def plain_text(
+    element: Any, file: str, *, skipped: Collection[str] = (), native: Mapping[str, str] = NONE
+) -> str:  # fmt: skip
     """The text in an element, without that in `skipped` elements, as one line; where one of these ends a line, a space.
 
+    Args: native: as in `ends_line`.
     Raises: DataError: for a reference to an entity of the file's own, which is never filled in.
     """
     parts: list[str] = []
@@ -73,7 +87,7 @@ def plain_text(element: Any, file: str, *, skipped: Collection[str] = ()) -> str
                     )
             elif local(child) not in skipped:
                 add(child)
-            elif ends_line(child):
+            elif ends_line(child, native):
                 parts.append(" ")
             parts.append(child.tail or "")
 

@@ -308,6 +308,16 @@ def test_a_code_that_breaks_a_line_separates_words(code):
     assert f"<target>ONE{code}TWO</target>" in translated(document, ".xlf")
 
 
+def test_a_code_whose_native_code_is_named_elsewhere():
+    """XLIFF 2 keeps native codes in a table before the segments, each of which may break a line."""
+    data = '<originalData><data id="d1">&lt;br/&gt;</data><data id="d2">&lt;b/&gt;</data></originalData>'
+    codes = '<segment><source>one<ph id="1" dataRef="d{}"/>two</source></segment>'
+    unit = f'<unit id="1">{data}{codes.format(1)}{codes.format(2)}</unit><unit id="2">{codes.format(1)}</unit>'
+    document = f'<xliff version="2.0" srcLang="en"><file id="f">{unit}</file></xliff>'
+    assert [Request(line).text for line in asked(document)] == ["one two", "onetwo"]  # the third is the second
+    assert '<target>ONE<ph id="1" dataRef="d1"/>TWO</target>' in translated(document, ".xlf")
+
+
 @pytest.mark.parametrize(
     ("source", "line"),
     [
