@@ -119,6 +119,24 @@ def test_a_sentence_goes_on_after_a_line_break_before_a_small_letter():
     ]
 
 
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [
+        ("<p>中文<b>\n文字</b>。</p>", "中文<g1>文字</g1>。"),
+        ("<p>中文<b>文字\r\n  </b><i>\n文</i></p>", "中文<g1>文字</g1><g4>文</g4>"),
+        ("<p>中文\n<!-- c -->\n文字</p>", "中文<x1/>文字"),
+        ("<p><ruby>漢<rt>かん</rt></ruby>\n字</p>", "<g0>漢<x2/></g0>字"),
+        ("<p>中文<b> 文字</b></p>", "中文<g1> 文字</g1>"),  # no end of a line
+        ("<p>中文\n<img>\n文字</p>", "中文 <x1/> 文字"),  # a picture is no character of Chinese
+        ("<p>中文<b>\nword</b>\n文字</p>", "中文<g1> word</g1> 文字"),
+        ("<p>한국<b>\n어</b></p>", "한국<g1> 어</g1>"),
+    ],
+)
+def test_the_end_of_a_line_within_chinese_is_no_space(page, line):
+    assert segments(page, ".html") == [line]
+    assert translated(page, ".html", same) == page
+
+
 def test_marks_that_the_translator_loses_stay_in_the_page():
     assert translated('<p>a <a href="x">red <b>car</b></a> here<br>now</p>', ".html", unmarked) == (
         '<p><a href="x"><b></b></a>A RED CAR HERE NOW<br></p>'
