@@ -3,12 +3,9 @@
 Each finding has a count over a sample of the pairs, and examples with their file and line.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-
-import regex
 
 from mt.data.clean.rules import Duplicates, Rule, is_copy, is_empty
 from mt.data.clean.suspicion import has_markup, large_numerals, looks_swapped, numbers_differ
@@ -17,19 +14,12 @@ from mt.data.corpus.split import fold
 from mt.errors import counted, readable
 from mt.text.languages import alike, is_known, shares
 from mt.text.lines import spread
+from mt.text.scripts import script_of, usual_scripts
 
 LOOKED_AT = 20_000  # pairs, spread evenly
 JUDGED = 2_000  # of these, for languages
 EXAMPLES = 10
 CUT = 60  # characters of a text in an example
-LETTER = regex.compile(r"\p{L}")
-SCRIPTS = (
-    "Latin", "Cyrillic", "Greek", "Arabic", "Hebrew", "Han", "Hiragana", "Katakana", "Hangul", "Devanagari", "Bengali",
-    "Tamil", "Telugu", "Thai", "Georgian", "Armenian", "Ethiopic", "Khmer", "Lao", "Myanmar",
-)  # fmt: skip
-SCRIPT = {name: regex.compile(rf"\p{{Script={name}}}") for name in SCRIPTS}
-JAPANESE = {"Han", "Hiragana", "Katakana"}
-RARE = 0.05  # a script with a smaller share of the letters of a side is foreign to it
 
 
 @dataclass(frozen=True)
@@ -101,21 +91,11 @@ def _scripts(pairs: Sequence[Pair]) -> list[Finding]:
     found = []
     sides: list[tuple[str, Callable[[Pair], str]]] = [("source", lambda p: p.src), ("target", lambda p: p.tgt)]
     for side, text_of in sides:
-        scripts = [_script(text_of(pair)) for pair in pairs]
-        counts = Counter(script for script in scripts if script)
-        usual = {script for script, count in counts.items() if count >= RARE * counts.total()}
-        usual |= JAPANESE if usual & JAPANESE else set()
+        scripts = [script_of(text_of(pair)) for pair in pairs]
+        usual = usual_scripts(scripts)
         odd = [pair for pair, script in zip(pairs, scripts, strict=True) if script and script not in usual]
         found += _finding(f"{side} lines in another script than {' or '.join(sorted(usual))}", odd)
     return found
-
-
-def _script(text: str) -> str | None:
-    """The script of most letters; None without letters, or for a script that is not in the list."""
-    letters = "".join(LETTER.findall(text[:200]))
-    counts = {name: len(pattern.findall(letters)) for name, pattern in SCRIPT.items()} if letters else {}
-    best = max(counts, key=lambda name: counts[name], default=None)
-    return best if best and counts[best] > 0 else None
 
 
 def _of_single_pairs(pairs: Sequence[Pair]) -> list[Finding]:
