@@ -141,8 +141,8 @@ def warn_of_scripts(hypotheses: Sequence[str], references: Sequence[str]) -> Non
     )
     if said and wanted and not said & wanted:
         logger.warning(
-            f"the translations are in {_either(said)} script, but the references are in {_either(wanted)}: they have no "
-            "words in common, and the scores mean nothing. Is each text in the right language?"
+            f"the translations are in {_either(said)} script, but the references are in {_either(wanted)}: they have "
+            "no words in common, and the scores mean nothing. Is each text in the right language?"
         )
 
 

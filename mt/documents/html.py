@@ -276,7 +276,7 @@ def _collapsed(parts: list[Part]) -> list[Part]:
 
 
 def _seen(part: Part) -> str:
-    """What stands in the line for a part: its text, nothing for a tag or a comment, a sign for a picture and the like."""
+    """What stands in the line for a part: its text, nothing for a tag or a comment, a sign for a picture."""
     if part.kind is Kind.text:
         return part.content
     unseen = part.kind in (Kind.opening, Kind.closing) or (part.kind is Kind.alone and part.content.name in {"", "wbr"})

@@ -52,7 +52,8 @@ def local(element: Any) -> str:
 
 def native_codes(original: Any) -> dict[str, str]:
     """The native codes of a unit of XLIFF 2 by their names, of its `<originalData>`, which may be missing (None)."""
-    return {} if original is None else {one.get("id"): "".join(one.itertext()) for one in original.iterchildren("{*}data")}
+    found = () if original is None else original.iterchildren("{*}data")
+    return {one.get("id"): "".join(one.itertext()) for one in found}
 
 
 def ends_line(code: Any, native: Mapping[str, str]) -> bool:

@@ -56,9 +56,9 @@ def test_letters_in_another_unicode_form_are_told(caplog):
 @pytest.mark.parametrize(
     ("said", "references", "told"),
     [
-        (["the dog", "a cat"], ["एक कुत्ता", "बिल्ली"], "are in Latin script, but the references are in Devanagari: they"),
+        (["the dog", "a cat"], ["एक कुत्ता", "बिल्ली"], "in Latin script, but the references are in Devanagari: they"),
         (["der Hund", "犬"], ["犬が寝る", "ネコ"], ""),  # half of them may be right
-        (["犬が寝る"], ["Ein Hund"], "are in Han or Hiragana or Katakana script, but the references are in Latin: they"),
+        (["犬が寝る"], ["Ein Hund"], "in Han or Hiragana or Katakana script, but the references are in Latin:"),
         (["ネコ"], ["猫"], ""),
         (["", "12"], ["एक कुत्ता", "बिल्ली"], ""),
     ],

@@ -237,7 +237,9 @@ def test_faults_name_the_file_before_a_model_is_loaded(tmp_path, monkeypatch):
 
 def test_a_name_in_the_other_language(shouter, tmp_path):
     (tmp_path / "a.de.md").write_text("eins")
-    with pytest.raises(DataError, match=r"^the name of a\.de\.md says that it is in de, but the .* model is in en") as no:
+    with pytest.raises(
+        DataError, match=r"^the name of a\.de\.md says that it is in de, but the .* model is in en"
+    ) as no:
         run(["model", "a.de.md", "--to", "b.md"])
     assert no.value.hint == "give the other file, or a model of the other direction, or rename it if it is in en."
     assert not (tmp_path / "b.md").exists()

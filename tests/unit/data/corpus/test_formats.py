@@ -523,7 +523,9 @@ def test_xliff(write, text):
 def test_a_line_end_whose_native_code_is_named_in_the_unit(write):
     data = '<originalData><data id="d1">&lt;br/&gt;</data><data id="d2">&lt;b/&gt;</data></originalData>'
     code = '<ph id="1" dataRef="d{0}"/>'
-    one, two = (f"<segment><source>one{c}two</source><target>a{c}b</target></segment>" for c in map(code.format, (1, 2)))
+    one, two = (
+        f"<segment><source>one{c}two</source><target>a{c}b</target></segment>" for c in map(code.format, (1, 2))
+    )
     unit = f'<unit id="1">{data}{one}{two}{one}</unit><unit id="2">{one}</unit>'
     file = write("a.xlf", f'<xliff version="2.0" srcLang="en" trgLang="de"><file id="f">{unit}</file></xliff>')
     assert texts(file) == [("one two", "a b"), ("onetwo", "ab"), ("one two", "a b"), ("onetwo", "ab")]
