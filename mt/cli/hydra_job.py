@@ -26,7 +26,7 @@ from mt.cli.run_name import run_name, tell_name
 from mt.cli.text_files import check_text_files
 from mt.cli.typed import as_typed
 from mt.config import Config
-from mt.errors import ConfigError, StoppedError, readable
+from mt.errors import ConfigError, StoppedError, counted, readable
 from mt.files import in_words
 
 Task = Callable[[DictConfig], float]
@@ -68,8 +68,16 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
         overrides += chosen
     try:
         call_hydra([*overrides, *flags(args)], make_task(command, fixed_keys(overrides), jobs))
-    finally:
+    except Exception as error:
+        told = jobs.report()
+        if not told or isinstance(error, StoppedError):
+            raise
+        what = f"{told:,} of {counted(len(jobs.folders), 'job')}" if jobs.folders else counted(told, "job")
+        raise type(in_words(error))(f"{what} of the sweep failed.") from error
+    except BaseException:
         jobs.report()
+        raise
+    jobs.report()
 
 
 def is_one_job(args: argparse.Namespace, overrides: list[str]) -> bool:
@@ -88,13 +96,14 @@ class Jobs:
     failed: dict[Path, Exception] = field(default_factory=dict)
     roots: set[Path] = field(default_factory=set)  # where the runs are; none if there is no sweep
 
-    def report(self) -> None:
+    def report(self) -> int:
         """Print a table of the runs, and why some failed. Those that a launcher started in other processes are found by
-        their command."""
+        their command. Returns: how many failed."""
         from mt.train.overview import find_runs, overview, table
         from mt.train.seeds import over_seeds, told
 
         found = (path for root in sorted(self.roots) for path in reversed(find_runs(root)))
+        elsewhere = 0
         folders = self.folders or [path for path in found if overview(path).command == self.command]
         if self.roots and folders:
             runs = [overview(folder) for folder in folders]
@@ -103,11 +112,13 @@ class Jobs:
                 print(f"\n{told(seeds)}")
             for run in runs:  # of other processes
                 if run.state == "failed" and run.folder not in self.failed:
+                    elsewhere += 1
                     print(readable(f"mt train: {run.folder} failed: {run.error}"), file=sys.stderr)
         for folder, error in self.failed.items():
             known = in_words(error)
             log = f" (see {folder}/train.log)" if (folder / "train.log").exists() else ""
             say(f"mt train: {folder} failed: {known.message}{log}", error, hint=known.hint)
+        return len(self.failed) + elsewhere
 
 
 def fixed_keys(overrides: list[str]) -> frozenset[str]:

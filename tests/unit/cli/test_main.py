@@ -344,7 +344,8 @@ def test_a_sweep_goes_on_after_a_failed_job_and_stops_when_asked(build, capsys):
     build.fault = DataError("torn")
     assert main(["train", "--multirun", "train.seed=1,2"]) == 3
     assert len(build.trained) == 2
-    assert capsys.readouterr().err.endswith("mt train: torn\n")
+    err = capsys.readouterr().err
+    assert err.count("torn") == 2 and err.endswith("seed=2 failed: torn\nmt train: 2 of 2 jobs of the sweep failed.\n")
     build.trained.clear()
     build.fault = StoppedError("stopped")
     assert main(["train", "--multirun", "train.seed=1,2"]) == 75
