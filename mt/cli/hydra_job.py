@@ -54,6 +54,7 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
         multirun = args.multirun or "hydra.mode=MULTIRUN" in overrides
         refuse_files(overrides, groups(args.config_dir))
         overrides = [as_typed(text, multirun=multirun) for text in overrides]
+        tell_repeated(overrides)
         overrides = last_of_each(overrides) if multirun else overrides
         for each in distinct(combinations(overrides)) if multirun else [overrides]:
             config, choices = before_naming(each, chosen, config_dir=args.config_dir)
@@ -125,6 +126,19 @@ def fixed_keys(overrides: list[str]) -> frozenset[str]:
     """The keys that are given one value, the same for all jobs of a sweep."""
     parsed = [parse(text) for text in overrides]
     return frozenset(one.key_or_group for one in parsed if not one.is_sweep_override())
+
+
+def tell_repeated(overrides: list[str]) -> None:
+    """Say which value counts where a setting is given several: one may stand in a script, forgotten."""
+    given: dict[str, list[str]] = {}
+    for text in overrides:
+        override = parse(text)
+        if not isinstance(override.value(), dict):  # settings of a section, which are not all the same
+            given.setdefault(override.key_or_group, []).append(text.partition("=")[2])
+    for key, values in given.items():
+        if len(set(values)) > 1:
+            before = " and ".join(dict.fromkeys(value for value in values if value != values[-1]))
+            print(readable(f"mt train: `{key}` is {values[-1]}, the last that is given, not {before}"), file=sys.stderr)
 
 
 def last_of_each(overrides: list[str]) -> list[str]:
