@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice, product
@@ -21,17 +21,19 @@ from yaml import YAMLError
 from mt.cli.compose import before_naming, check_overrides, listed, parse, prepare, refuse_files, to_config, with_files
 from mt.cli.folders import CONFIG_DIR, groups
 from mt.cli.main import say
+from mt.cli.origin_layer import GROUP
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name, tell_name
 from mt.cli.text_files import check_text_files
 from mt.cli.typed import as_typed
-from mt.config import Config
+from mt.config import Config, ScheduleConfig
 from mt.errors import ConfigError, StoppedError, counted, readable
 from mt.files import in_words
 
 Task = Callable[[DictConfig], float]
 
 OURS = {"overrides", "help", "config", "dry_run", "resume"}  # options that Hydra does not know
+ADAMW_WARM_UP = 300  # updates, as `configs/optim/adamw.yaml` has it
 MOST_CHECKED = 1000  # combinations of a sweep
 
 
@@ -58,6 +60,7 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
         overrides = last_of_each(overrides) if multirun else overrides
         for each in distinct(combinations(overrides)) if multirun else [overrides]:
             config, choices = before_naming(each, chosen, config_dir=args.config_dir)
+            tell_warm_up(config, choices, each)
             given, config.run.name = config.run.name, run_name(config, choices)
             if is_one_job(args, overrides):
                 tell_name(given, config)
@@ -139,6 +142,20 @@ def tell_repeated(overrides: list[str]) -> None:
         if len(set(values)) > 1:
             before = " and ".join(dict.fromkeys(value for value in values if value != values[-1]))
             print(readable(f"mt train: `{key}` is {values[-1]}, the last that is given, not {before}"), file=sys.stderr)
+
+
+def tell_warm_up(config: Config, choices: Mapping[str, object], overrides: list[str]) -> None:
+    """Say where the warm-up is that of the preset of one optimizer, and another is chosen by its name alone."""
+    name, preset = config.optim.name.value, choices.get("optim")
+    usual = {"muon": ScheduleConfig().warmup_steps, "adamw": ADAMW_WARM_UP}
+    typed = any(parse(text).key_or_group in {"schedule", "schedule.warmup_steps"} for text in overrides)
+    if name == preset or typed or choices.get(GROUP) or config.schedule.warmup_steps != usual.get(str(preset)):
+        return
+    print(
+        f"mt train: `optim.name` is {name}, but the warm-up of {config.schedule.warmup_steps} updates is that of "
+        f"{preset}; `optim={name}` chooses both",
+        file=sys.stderr,
+    )
 
 
 def last_of_each(overrides: list[str]) -> list[str]:

@@ -344,6 +344,28 @@ def test_of_several_values_that_which_counts_is_told(typed, told, build, capsys)
     assert [line for line in lines if "the last that" in line] == [f"mt train: {line}" for line in told]
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (
+            ["optim.name=adamw"],
+            "`optim.name` is adamw, but the warm-up of 50 updates is that of muon; `optim=adamw` ch",
+        ),
+        (["optim.name=adamw", "model=tiny"], "`optim.name` is adamw, but the warm-up of 50 updates is that of muon"),
+        (["optim=adamw", "optim.name=muon"], "`optim.name` is muon, but the warm-up of 300 updates is that of adamw; "),
+        (["-m", "optim.name=muon,adamw"], "`optim.name` is adamw, but the warm-up of 50 updates is that of muon; "),
+        (["optim=adamw"], ""),
+        (["optim.name=adamw", "schedule.warmup_steps=50"], ""),
+        (["optim.name=adamw", "model=base"], ""),  # which has a warm-up of its own
+        (["optim.name=muon"], ""),
+    ],
+)
+def test_an_optimizer_without_its_warm_up_is_told(typed, told, build, capsys):
+    assert main(["train", *typed]) == 0
+    err = capsys.readouterr().err
+    assert err.count("the warm-up of") == bool(told) and told in err
+
+
 def test_in_a_sweep_the_values_that_count_keep_their_order(build):
     assert main(["train", "-m", "train.seed=1", "train={seed:2}", "train.seed=3", "optim.lr=1e-3,2e-3"]) == 0
     assert [config.train.seed for config in build.trained] == [3, 3]
