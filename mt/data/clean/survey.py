@@ -15,6 +15,7 @@ from mt.errors import counted, readable
 from mt.text.languages import alike, is_known, shares
 from mt.text.lines import spread
 from mt.text.scripts import script_of, usual_scripts
+from mt.text.spelling import Spellings
 
 LOOKED_AT = 20_000  # pairs, spread evenly
 JUDGED = 2_000  # of these, for languages
@@ -39,10 +40,12 @@ class Finding:
         return "\n".join(lines)
 
 
-def survey(train: Sequence[Pair], src: str, tgt: str) -> list[Finding]:
-    """What looks wrong in training pairs. Args: src, tgt: the languages that they are said to be in."""
+def survey(train: Sequence[Pair], src: str, tgt: str, held: Sequence[Pair] = ()) -> list[Finding]:
+    """What looks wrong in training pairs. Args: src, tgt: the languages that they are said to be in; held: of dev and
+    test sets, whose letters should be spelt as in the training text."""
     pairs = [train[place] for place in spread(len(train), LOOKED_AT)]
-    return [*_languages(pairs, src, tgt), *_scripts(pairs), *_of_single_pairs(pairs)]
+    letters = _spellings([*pairs, *held], src, tgt)
+    return [*_languages(pairs, src, tgt), *_scripts(pairs), *letters, *_of_single_pairs(pairs)]
 
 
 def overlap(train: Iterable[Pair], held: Sequence[Pair], name: str) -> list[Finding]:
@@ -95,6 +98,28 @@ def _scripts(pairs: Sequence[Pair]) -> list[Finding]:
         usual = usual_scripts(scripts)
         odd = [pair for pair, script in zip(pairs, scripts, strict=True) if script and script not in usual]
         found += _finding(f"{side} lines in another script than {' or '.join(sorted(usual))}", odd)
+    return found
+
+
+def _spellings(pairs: Sequence[Pair], src: str, tgt: str) -> list[Finding]:
+    """Lines that spell a letter otherwise than most lines do."""
+    signs = set[str]()
+    sides = {"source": (src, [pair.src for pair in pairs]), "target": (tgt, [pair.tgt for pair in pairs])}
+    collected = {side: Spellings(language, signs) for side, (language, _) in sides.items()}
+    for side, (_, texts) in sides.items():
+        for text in texts:
+            collected[side].add(text, "")
+    found = []
+    for side, (_, texts) in sides.items():
+        odd = collected[side].found()
+        told = [
+            (pair, next((one for one in odd if one.odd in text), None)) for pair, text in zip(pairs, texts, strict=True)
+        ]
+        some = [(pair, one) for pair, one in told if one is not None]
+        if some:
+            shown = [(pair, f" ({one})") for pair, one in some[:EXAMPLES]]
+            what = f"{side} lines with a letter that most lines spell in another way"
+            found.append(Finding(what, len(some), *zip(*shown, strict=True)))
     return found
 
 
