@@ -1,5 +1,6 @@
 """XML read element by element, in bounded memory. Nothing outside the file is read, and entities are refused."""
 
+import io
 import re
 from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
@@ -14,7 +15,22 @@ TYPES = ("type", "ctype", "subType")  # attributes of inline codes: of TMX, XLIF
 BREAKS = {"lb", "x-lb", "x-br", "xlf:lb", "br", "pb", "xlf:pb"}  # what codes are called that end a line or page
 SHOWN = ("equiv-text", "equiv", "disp")  # attributes with the native code that an inline code stands for
 NONE: Mapping[str, str] = MappingProxyType({})
+DECLARED = re.compile(rb"""(?:\xef\xbb\xbf)?\s*<\?xml[^>]*\sencoding=["'](utf-?16[\w-]*|ucs-?2)["']""", re.I)
 NATIVE_BREAK = re.compile(r"\s*(?:<br\b[^<>]*>|\\n|\{?\\(?:line|par)\s?\}?)\s*", re.I)  # of HTML, programs and RTF
+FIRST_LINE = 200  # bytes at most
+
+
+def misnamed(what: str, encoding: str) -> DataError:
+    """The error for a file as `says_utf16` finds it."""
+    message = f"{what} says in its first line that it is in {encoding}, but it is not."
+    return DataError(message, hint='write `encoding="UTF-8"` there, or leave it out.')
+
+
+def says_utf16(head: bytes) -> str:
+    """The encoding in two bytes that the beginning of a file names in letters of one byte each; "" for none. Its text
+    was converted, and its first line was not."""
+    found = DECLARED.match(head)
+    return found[1].decode() if found else ""
 
 
 def elements(stream: IO[bytes], file: str, names: Collection[str], *, opened: Collection[str] = ()) -> Iterator[Any]:
@@ -25,6 +41,7 @@ def elements(stream: IO[bytes], file: str, names: Collection[str], *, opened: Co
     """
     from lxml import etree  # pyright: ignore[reportAttributeAccessIssue]
 
+    head = stream.peek(FIRST_LINE) if isinstance(stream, io.BufferedReader) else b""
     tags = [f"{{*}}{name}" for name in (*names, *opened)]
     found = etree.iterparse(stream, events=("start", "end"), tag=tags, **SAFE)
     try:
@@ -40,6 +57,8 @@ def elements(stream: IO[bytes], file: str, names: Collection[str], *, opened: Co
                         del parent[0]
     except etree.XMLSyntaxError as error:
         # The error itself may be that nothing came after the fault.
+        if name := says_utf16(head):
+            raise misnamed(f"`{file}`", name) from None
         first = next((one for one in found.error_log if one.level_name == "FATAL"), None)
         line, said = (first.line, first.message) if first else (error.lineno, error.msg)
         raise DataError(f"{file}:{line or 1}: this is not well-formed XML: {said}.") from None

@@ -121,6 +121,10 @@ def test_codes_that_the_translator_loses_stay():
     ("text", "message"),
     [
         ("<a", "the file is not well-formed XML: line 1: "),
+        (
+            '<?xml version="1.0" encoding="UTF-16"?>\n<xliff/>',
+            '^the file says in its first line that it is in UTF-16, but it is not. hint: write `encoding="UTF-8"`',
+        ),
         ("<a/>", "this is not an XLIFF file: its root element is <a>, not <xliff>"),
         (
             '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><xliff>&e;</xliff>',

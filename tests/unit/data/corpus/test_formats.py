@@ -378,6 +378,11 @@ def test_each_of_several_texts_in_one_language_is_in_a_pair(write, caplog):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
+        (
+            '<?xml version="1.0" encoding="utf-16"?><tmx/>',
+            r"a\.tmx` says in its first line that it is in utf-16, but it is not\. "
+            'hint: write `encoding="UTF-8"` there, or leave it out\\.$',
+        ),
         ("<tmx><body><tu>", r"a\.tmx:1: this is not well-formed XML: "),
         ("<tmx>\n<tu>\n&nbsp;</tu></tmx>", r"a\.tmx:3: this is not well-formed XML: Entity 'nbsp' not defined\.$"),
         (
