@@ -9,14 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from enum import IntEnum
 from functools import partial
-from itertools import accumulate
 from typing import NamedTuple
 
 from mt.documents.html_scan import Piece, attributes, scan
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, parsed_text, renamed, spot
-from mt.documents.parts import Kind, Part, references, text, trim
+from mt.documents.parts import Kind, Part, references, text, trim, without_line_ends
 from mt.text.tags import VOID
-from mt.text.words import BORDER, unbroken
+from mt.text.words import unbroken
 
 INLINE = frozenset({
     "a", "abbr", "acronym", "b", "bdi", "bdo", "big", "cite", "data", "del", "dfn", "em", "font", "i", "img", "input",
@@ -51,7 +50,6 @@ CHARSET = re.compile(
 # What browsers take these encodings for: a page that names them in ASCII letters is not in UTF-16.
 MEANT = {"iso-8859-1": "cp1252", "latin1": "cp1252", "utf-16": "utf-8", "utf-16le": "utf-8", "utf-16be": "utf-8"}
 ESCAPED = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
-OBJECT = "\ufffc"  # a picture or the like in a line
 SENTENCE_END = re.compile(r"[.!?:;…。！？]\W*$")
 
 
@@ -263,24 +261,9 @@ class _Blocks:
 
 
 def _collapsed(parts: list[Part]) -> list[Part]:
-    """With one space for each run of white space, and none for the end of a line within Chinese and Japanese, whose
-    characters may be on both sides of a tag."""
-    shown = [_seen(part) for part in parts]
-    dropped = {place for found in BORDER.finditer("".join(shown)) for place in range(*found.span())}
-    begins = accumulate(map(len, shown), initial=0)
-    return [
-        text(SPACE.sub(" ", "".join(sign for place, sign in enumerate(own, begin) if place not in dropped)))
-        if part.kind is Kind.text else part
-        for part, own, begin in zip(parts, shown, begins, strict=False)
-    ]  # fmt: skip
-
-
-def _seen(part: Part) -> str:
-    """What stands in the line for a part: its text, nothing for a tag or a comment, a sign for a picture."""
-    if part.kind is Kind.text:
-        return part.content
-    unseen = part.kind in (Kind.opening, Kind.closing) or (part.kind is Kind.alone and part.content.name in {"", "wbr"})
-    return "" if unseen else OBJECT
+    """With one space for each run of white space, and none for the end of a line within Chinese and Japanese."""
+    found = without_line_ends(parts, lambda part: part.content.name in {"", "wbr"})
+    return [text(SPACE.sub(" ", part.content)) if part.kind is Kind.text else part for part in found]
 
 
 def _stripped(parts: list[Part]) -> list[Part]:
