@@ -14,6 +14,7 @@ from typing import NamedTuple
 from mt.documents.html_scan import Piece, attributes, scan
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, parsed_text, renamed, spot
 from mt.documents.parts import Kind, Part, references, text, trim, without_line_ends
+from mt.text.languages import direction_of
 from mt.text.tags import VOID
 from mt.text.words import unbroken
 
@@ -72,15 +73,35 @@ def _page(data: bytes, read: Callable[[bytes], tuple[str, Callable[[str], bytes]
 
     def rename(written: bytes, src: str, tgt: str) -> bytes:
         own, encoded = read(written)
-        return encoded(renamed(own, _languages(own), src, tgt))
+        content = renamed(own, _languages(own), src, tgt)
+        return encoded(_turned(content, src, tgt) if content != own else own)
 
     return parsed_text(page, spots_of(page, xml=xml), encoded)._replace(languages=list(named), rename=rename)
 
 
+def _turned(page: str, src: str, tgt: str) -> str:
+    """A page whose root says that it is written in the direction of `tgt`, where that is not the direction of `src`."""
+    old, new = direction_of(src), direction_of(tgt)
+    root = _root(page)
+    if old == new or root is None or root.name != "html":
+        return page
+    if (span := attributes(page, root).get("dir")) is None:  # left to right is what pages without it have
+        end = root.end - (2 if root.void else 1)
+        return f'{page[:end]} dir="{new}"{page[end:]}' if new == "rtl" else page
+    begin, end = span
+    return f"{page[:begin]}{new}{page[end:]}" if page[begin:end].strip().lower() == old else page
+
+
+def _root(page: str) -> Piece | None:
+    """The tag of the root of a page, or of a table of contents."""
+    root = next((piece for piece in scan(page) if piece.name not in {"", "#text"}), None)
+    return None if root is None or root.closing or root.name not in ROOTS else root
+
+
 def _languages(page: str) -> list[tuple[int, int]]:
     """Where the root of a page, or of a table of contents, names its language."""
-    root = next((piece for piece in scan(page) if piece.name not in {"", "#text"}), None)
-    if root is None or root.closing or root.name not in ROOTS:
+    root = _root(page)
+    if root is None:
         return []
     found = attributes(page, root)
     return [found[name] for name in ("lang", "xml:lang") if name in found and page[slice(*found[name])].strip()]

@@ -61,6 +61,27 @@ NAMES = {
     "yue": "Cantonese", "zh": "Chinese", "zu": "Zulu",
 }  # fmt: skip
 CHINESE = {"cn": "hans", "sg": "hans", "my": "hans", "tw": "hant", "hk": "hant", "mo": "hant"}  # regions
+# Written from right to left, unless a code names another script.
+RIGHT_TO_LEFT = {
+    "ar",
+    "arc",
+    "arz",
+    "azb",
+    "ckb",
+    "dv",
+    "fa",
+    "he",
+    "iw",
+    "ji",
+    "nqo",
+    "ps",
+    "sd",
+    "syr",
+    "ug",
+    "ur",
+    "yi",
+}
+RIGHT_TO_LEFT_SCRIPTS = {"adlm", "arab", "hebr", "nkoo", "syrc", "thaa"}
 BY_NAME = {name.casefold(): code for code, name in NAMES.items()}
 # The other codes of two letters in ISO 639-1.
 UNNAMED_CODES = {
@@ -90,6 +111,13 @@ def tag_of(language: str) -> str:
     """A code as documents name languages (BCP 47): "zh-Hans" of "zho_Hans"."""
     _, *more = language.replace("_", "-").split("-")
     return "-".join([plain_code(language), *more])
+
+
+def direction_of(language: str) -> str:
+    """In which direction a language is written, as HTML names it: "rtl" or "ltr"."""
+    script = _script(language.lower().replace("_", "-"))
+    right_to_left = script in RIGHT_TO_LEFT_SCRIPTS if script else plain_code(language) in RIGHT_TO_LEFT
+    return "rtl" if right_to_left else "ltr"
 
 
 def language_of_tag(tag: str) -> str:
