@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import os
+import subprocess
 import sys
 import threading
 import tracemalloc
@@ -117,8 +118,21 @@ def test_zstd_needs_its_package(write, monkeypatch):
 
 def test_invalid_utf8_is_named_by_file_line_and_byte(write):
     path = write(b"fine\n\xef\xbb\xbfcaf\xe9 au lait\n")
-    with pytest.raises(DataError, match=r"a\.en:2: byte 7 \(0xe9\) is not UTF-8\. hint: convert the file to UTF-8"):
+    with pytest.raises(
+        DataError, match=r"a\.en:2: byte 7 \(0xe9\) is not UTF-8\. hint: convert the file to UTF-8"
+    ) as no:
         list(read_lines(path))
+    assert no.value.hint.endswith("in cp1256, Russian in cp1251, Chinese in gb18030, Japanese in cp932.")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"), [("cp1256", "كتاب"), ("cp1251", "книга"), ("gb18030", "书"), ("cp932", "本です")]
+)
+def test_the_encodings_that_the_hint_names_are_known_to_iconv(write, encoding, text):
+    path = write(f"{text}\n".encode(encoding))
+    assert subprocess.run(["iconv", "-f", encoding, "-t", "utf-8", path], capture_output=True, check=True).stdout == (
+        f"{text}\n".encode()
+    )
 
 
 def test_byte_counts_include_the_byte_order_mark(write):
