@@ -23,6 +23,8 @@ OTHERWISE = {
 }  # fmt: skip
 ODD = tuple({*OTHERWISE, *(odd for others in OTHERWISE.values() for odd in others)})
 TELLING = re.compile(f"[{''.join({odd[0] for odd in ODD})}]")
+# Not the Arabic ى, which is another letter than ي there.
+ALIKE = {"ي": "ی", "ك": "ک", "ہ": "ه", "ş": "ș", "ţ": "ț", "Ş": "Ș", "Ţ": "Ț", "ํา": "ำ", "เเ": "แ"}
 BOTH_ARE_LETTERS = {"ps": {"ی", "ي"}}  # languages that need both of a pair
 # Ligatures, Arabic in presentation forms (but for words in one sign, such as ﷺ), full and half width.
 FORM = re.compile("[\ufb00-\ufb06\ufb50-\ufdc7\ufe70-\ufefc\uff21-\uff3a\uff41-\uff5a\uff66-\uff9f]")
@@ -88,3 +90,12 @@ class Spellings:
 def shown(letter: str) -> str:
     """A letter with its code points: readers cannot tell two spellings apart."""
     return f"{letter} ({' '.join(f'U+{ord(sign):04X}' for sign in letter)})"
+
+
+def one_spelling(text: str) -> str:
+    """A text with one spelling of each letter, to be compared: letters whole, no forms for old encodings, and one of
+    those that look alike."""
+    whole = FORM.sub(lambda found: unicodedata.normalize("NFKC", found[0]), unicodedata.normalize("NFC", text))
+    for odd, usual in ALIKE.items() if TELLING.search(whole) else ():
+        whole = whole.replace(odd, usual)
+    return whole
