@@ -325,6 +325,6 @@ def dry_run(config: Config) -> None:
     planned = validator.plan(section)
     print(preview(prepared.train, prepared.refusals, model, batch, section, config.optim, planned))
     corpus, train = prepared.corpus, prepared.train.pairs
-    found = [] if config.data.inputs else survey(train, corpus.src, corpus.tgt)
+    found = [] if config.data.inputs else survey(train, corpus.src, corpus.tgt, [*corpus.dev, *corpus.test])
     found += [one for name in ("dev", "test") for one in overlap(train, getattr(corpus, name), name)]
     print(report(found, min(len(train), LOOKED_AT)))

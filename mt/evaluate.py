@@ -13,8 +13,10 @@ from mt.files import write_text
 from mt.text.lines import spread
 from mt.text.metrics import USUAL, Score, choose_tokenizer, score_all
 from mt.text.numerals import Survival, survival
+from mt.text.scripts import script_of, usual_scripts
 
 logger = logging.getLogger("mt")
+JUDGED = 2_000  # lines, for their script
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def judge(
     if warning:
         logger.warning(warning)
     warn_of_forms({"translation": hypotheses, "reference": references})
+    warn_of_scripts(hypotheses, references)
     scores = score_all(hypotheses, references, bootstrap, tokenize=tokenize, metrics=metrics, more=more)
     return Report(name, list(sources), list(references), list(hypotheses), scores, seconds=None)
 
@@ -128,3 +131,20 @@ def warn_of_forms(sides: dict[str, Sequence[str]]) -> None:
                 f"{odd[what]:,} of {counted(len(sides[what]), what)} are not in the Unicode form NFC, in which each "
                 f"{other} is: the same letters count as different, and the scores are too low. Write both in one form."
             )
+
+
+def warn_of_scripts(hypotheses: Sequence[str], references: Sequence[str]) -> None:
+    """Warn where translations and references have no usual script in common, as where a file is in another language."""
+    said, wanted = (
+        usual_scripts(script_of(lines[place]) for place in spread(len(lines), JUDGED))
+        for lines in (hypotheses, references)
+    )
+    if said and wanted and not said & wanted:
+        logger.warning(
+            f"the translations are in {_either(said)} script, but the references are in {_either(wanted)}: they have "
+            "no words in common, and the scores mean nothing. Is each text in the right language?"
+        )
+
+
+def _either(scripts: set[str]) -> str:
+    return " or ".join(sorted(scripts))

@@ -44,6 +44,10 @@ def add_choice_options(parser: Parser) -> None:
         help="scores are (1 - W) * mean log p(piece) + W * mean log p(piece of the source) "
         f"(default: {RERANK_WEIGHT})",
     )  # fmt: skip
+    add_ensemble_options(parser)
+
+
+def add_ensemble_options(parser: Parser) -> None:
     several = parser.add_argument_group("several models")
     several.add_argument(
         "--ensemble", type=Path, nargs="+", metavar="MODEL", help="more models to translate together with the first"
@@ -76,6 +80,10 @@ def check_choice_options(parser: Parser, args: argparse.Namespace) -> None:
         parser.error("--mbr-from needs --mbr")
     if args.rerank_weight is not None and not args.rerank:
         parser.error("--rerank-weight needs --rerank")
+    check_ensemble_options(parser, args)
+
+
+def check_ensemble_options(parser: Parser, args: argparse.Namespace) -> None:
     if args.ensemble_mean and not args.ensemble:
         parser.error("--ensemble-mean needs --ensemble")
 

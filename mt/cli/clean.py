@@ -18,6 +18,7 @@ from mt.text.languages import check_code
 if TYPE_CHECKING:
     from mt.data.clean.rules import Rule
     from mt.data.corpus.pair import Pair
+    from mt.text.spelling import Spellings
 
 logger = logging.getLogger("mt")
 Languages = tuple[str, str]
@@ -25,6 +26,7 @@ RULES = ("copies", "duplicates", "swapped", "language", "numbers", "markup")
 USUAL = ("copies", "duplicates", "swapped", "language")
 RATIO = number(float, Bound(lambda n: n >= 1, "", "a number of at least 1"))
 NAME = "train"  # of the files written
+MOST_TOLD = 5  # spellings of letters, of a side
 REMOVED = "removed.jsonl"
 EPILOG = """\
 examples:
@@ -153,16 +155,31 @@ def sort_out(
     """Read the pairs and hand each over. Returns the counts of `Pipeline.report`."""
     from mt.data.clean.rules import Pipeline
     from mt.data.corpus.readers import check_columns, read_pairs
+    from mt.text.spelling import Spellings
 
     section = CleanConfig(
         max_chars=args.max_chars, max_ratio=args.max_ratio,
         drop_copies="copies" in args.drop, drop_duplicates="duplicates" in args.drop,
     )  # fmt: skip
     check_columns(args.files, args.columns, "--columns")
-    pipeline = Pipeline(section, rules, on_removed)
+    pipeline, signs = Pipeline(section, rules, on_removed), set[str]()
+    source, target = (Spellings(language, signs) for language in languages)
     for pair in pipeline(read_pairs(args.files, *languages, args.columns)):
         on_kept(pair)
+        source.add(pair.src, pair.origin)
+        target.add(pair.tgt, pair.origin)
+    tell_spellings({"source": source, "target": target})
     return pipeline.report()
+
+
+def tell_spellings(sides: "dict[str, Spellings]") -> None:
+    """Count the kept lines that spell a letter otherwise than the rest; they stay as they are."""
+    for side, spellings in sides.items():
+        found = spellings.found()
+        for one in found[:MOST_TOLD]:
+            logger.warning(f"{counted(one.lines, f'{side} line')} with {one}; the first is {one.first}")
+        if len(found) > MOST_TOLD:
+            logger.warning(f"and {counted(len(found) - MOST_TOLD, 'other spelling')} of letters of the {side} side")
 
 
 def write(args: argparse.Namespace, languages: Languages, rules: "dict[str, Rule]", folder: Path) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mt.cli.media_files import check_lines_of_text
 from mt.cli.options import Parser, check_output
-from mt.documents.names import NOT_LINES, known, same_format, suffix_of, unpacks
+from mt.documents.names import BILINGUAL, NOT_LINES, known, same_format, suffix_of, unpacks
 from mt.errors import ConfigError, DataError, MtError
 from mt.files import explained
 from mt.text.lines import check_file
@@ -146,6 +146,11 @@ def read_checked(args: argparse.Namespace) -> "Parsed":
         return read_document(data, suffix_of(args.document), keys=keys)
     except DataError as error:
         raise DataError(f"`{args.document}`: {error.message}", hint=error.hint) from None
+
+
+def names_languages(document: "Parsed", file: Path) -> bool:
+    """Whether a document says itself what language its text is in, or its name gives that of the translations."""
+    return suffix_of(file) in BILINGUAL or any(source for source, _ in document.languages)
 
 
 def check_named_languages(document: "Parsed", file: Path, src: str, tgt: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mt.cli.choice_options import add_ensemble_options, check_ensemble_options, load_models
 from mt.cli.engine_options import add_engine_options, add_tag_option, check_engine_options, load_model
 from mt.cli.lines import file_texts, parallel_texts
 from mt.cli.options import Parser, add_device_options, check_stdout, resamples, text_file, width
@@ -29,6 +30,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         description="BLEU, chrF++, TER and other scores, with signatures and 95 % bootstrap intervals, and the "
         "share of the sources' numbers, dates and codes that the translations keep.",
         epilog="examples:\n  mt evaluate runs/my-run\n  mt evaluate runs/a --compare runs/b\n"
+        "  mt evaluate runs/a --ensemble runs/b runs/c --compare runs/a\n"
         "  mt evaluate --hypotheses out.de --references test.de\n"
         "  mt evaluate --hypotheses out.en --references a.en b.en c.en --metrics bleu rouge",
     )  # fmt: skip
@@ -58,13 +60,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
     add_device_options(parser)
     add_engine_options(parser)
     add_tag_option(parser)
+    add_ensemble_options(parser)
     args = parser.parse_args(argv)
     args.more = []  # further references
-    args.usual = args.beam is None and args.precision == "auto" and not args.tgt and not args.tag
+    args.usual = args.beam is None and args.precision == "auto" and not (args.tgt or args.tag or args.ensemble)
     if args.tgt:
         check_code(args.tgt, "--tgt")
     args.tgt = args.tgt or language_of_tag(args.tag or "") or None
     check_engine_options(parser, args)
+    check_ensemble_options(parser, args)
     if args.references and not args.hypotheses:
         parser.error("--references needs --hypotheses; to translate your own files, give both sides to --test")
     if args.references and args.test:
@@ -73,9 +77,11 @@ def parse(argv: list[str]) -> argparse.Namespace:
         parser.error("a model is not used when --hypotheses and --references are given; leave it out")
     no_model = not args.compare or Path(args.compare).is_file()
     searching = ["engine", "precision", "device", "tag"] if no_model else []
-    for name in ["beam", *searching] if args.hypotheses else []:
+    for name in ["beam", "ensemble", *searching] if args.hypotheses else []:
         if getattr(args, name) != parser.get_default(name):
             parser.error(f"--{name} is not used when --hypotheses are given; leave it out")
+    if args.ensemble and not args.model:
+        parser.error("--ensemble needs a first model: mt evaluate MODEL --ensemble MODEL ...")
     if args.compare and not args.bootstrap:
         parser.error("--compare needs bootstrap resamples; leave out --bootstrap 0")
     for file in args.test or ():
@@ -143,9 +149,11 @@ def references_of(args: argparse.Namespace) -> "tuple[list[Pair], str | None]":
 
 
 def baseline(args: argparse.Namespace) -> str:
-    """The name of what `--compare` is compared with: the file, the model, or the newest run."""
+    """The name of what `--compare` is compared with: the file, the model or the models, or the newest run."""
     from mt.checkpoint.model_folder import find_run
 
+    if args.ensemble:
+        return " + ".join(map(str, (args.model, *args.ensemble)))
     return str(args.hypotheses or args.model or find_run(None))
 
 
@@ -162,8 +170,15 @@ def given(args: argparse.Namespace) -> "Report":
     )  # fmt: skip
 
 
-def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, pairs: "Sequence[Pair]") -> "Report":
-    """The report of a model, or of a file of translations.
+def score(
+    args: argparse.Namespace,
+    model: Path | None,
+    hypotheses: str | None,
+    pairs: "Sequence[Pair]",
+    *,
+    alone: bool = False,
+) -> "Report":
+    """The report of a model, or of a file of translations. Args: alone: the model is not one of the ensemble.
 
     It is written to the run's folder only for the run's own test set with the text of then, translated by torch and the
     model that the run chose with default options, with intervals and at least the usual scores.
@@ -180,7 +195,7 @@ def score(args: argparse.Namespace, model: Path | None, hypotheses: str | None, 
     from mt.train.evaluation_set import is_that_of_training
 
     set_up_cpu(None)
-    translator = load_model(args, model)
+    translator = load_model(args, model) if alone else load_models(args)
 
     def translate(texts: Sequence[str]) -> list[str]:
         with Waiting("translating") as wait:
@@ -227,7 +242,7 @@ def against(args: argparse.Namespace, report: "Report", pairs: "Sequence[Pair] |
     if other.is_dir():
         if pairs is None:
             raise ConfigError("--compare with a model needs the sources: give --test instead of --references.")
-        hypotheses = score(args, other, None, pairs).hypotheses
+        hypotheses = score(args, other, None, pairs, alone=True).hypotheses
     else:
         hypotheses = lines_for(args.compare, report.references)
     tokenize, _ = choose_tokenizer(args.tgt, report.references)

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice, product
@@ -21,17 +21,19 @@ from yaml import YAMLError
 from mt.cli.compose import before_naming, check_overrides, listed, parse, prepare, refuse_files, to_config, with_files
 from mt.cli.folders import CONFIG_DIR, groups
 from mt.cli.main import say
+from mt.cli.origin_layer import GROUP
 from mt.cli.refusals import in_our_words
 from mt.cli.run_name import run_name, tell_name
 from mt.cli.text_files import check_text_files
 from mt.cli.typed import as_typed
-from mt.config import Config
-from mt.errors import ConfigError, StoppedError, readable
+from mt.config import Config, ScheduleConfig
+from mt.errors import ConfigError, StoppedError, counted, readable
 from mt.files import in_words
 
 Task = Callable[[DictConfig], float]
 
 OURS = {"overrides", "help", "config", "dry_run", "resume"}  # options that Hydra does not know
+ADAMW_WARM_UP = 300  # updates, as `configs/optim/adamw.yaml` has it
 MOST_CHECKED = 1000  # combinations of a sweep
 
 
@@ -54,9 +56,11 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
         multirun = args.multirun or "hydra.mode=MULTIRUN" in overrides
         refuse_files(overrides, groups(args.config_dir))
         overrides = [as_typed(text, multirun=multirun) for text in overrides]
+        tell_repeated(overrides)
         overrides = last_of_each(overrides) if multirun else overrides
         for each in distinct(combinations(overrides)) if multirun else [overrides]:
             config, choices = before_naming(each, chosen, config_dir=args.config_dir)
+            tell_warm_up(config, choices, each)
             given, config.run.name = config.run.name, run_name(config, choices)
             if is_one_job(args, overrides):
                 tell_name(given, config)
@@ -68,8 +72,16 @@ def launch(args: argparse.Namespace, command: list[str]) -> None:
         overrides += chosen
     try:
         call_hydra([*overrides, *flags(args)], make_task(command, fixed_keys(overrides), jobs))
-    finally:
+    except Exception as error:
+        told = jobs.report()
+        if not told or isinstance(error, StoppedError):
+            raise
+        what = f"{told:,} of {counted(len(jobs.folders), 'job')}" if jobs.folders else counted(told, "job")
+        raise type(in_words(error))(f"{what} of the sweep failed.") from error
+    except BaseException:
         jobs.report()
+        raise
+    jobs.report()
 
 
 def is_one_job(args: argparse.Namespace, overrides: list[str]) -> bool:
@@ -88,13 +100,14 @@ class Jobs:
     failed: dict[Path, Exception] = field(default_factory=dict)
     roots: set[Path] = field(default_factory=set)  # where the runs are; none if there is no sweep
 
-    def report(self) -> None:
+    def report(self) -> int:
         """Print a table of the runs, and why some failed. Those that a launcher started in other processes are found by
-        their command."""
+        their command. Returns: how many failed."""
         from mt.train.overview import find_runs, overview, table
         from mt.train.seeds import over_seeds, told
 
         found = (path for root in sorted(self.roots) for path in reversed(find_runs(root)))
+        elsewhere = 0
         folders = self.folders or [path for path in found if overview(path).command == self.command]
         if self.roots and folders:
             runs = [overview(folder) for folder in folders]
@@ -103,17 +116,46 @@ class Jobs:
                 print(f"\n{told(seeds)}")
             for run in runs:  # of other processes
                 if run.state == "failed" and run.folder not in self.failed:
+                    elsewhere += 1
                     print(readable(f"mt train: {run.folder} failed: {run.error}"), file=sys.stderr)
         for folder, error in self.failed.items():
             known = in_words(error)
             log = f" (see {folder}/train.log)" if (folder / "train.log").exists() else ""
             say(f"mt train: {folder} failed: {known.message}{log}", error, hint=known.hint)
+        return len(self.failed) + elsewhere
 
 
 def fixed_keys(overrides: list[str]) -> frozenset[str]:
     """The keys that are given one value, the same for all jobs of a sweep."""
     parsed = [parse(text) for text in overrides]
     return frozenset(one.key_or_group for one in parsed if not one.is_sweep_override())
+
+
+def tell_repeated(overrides: list[str]) -> None:
+    """Say which value counts where a setting is given several: one may stand in a script, forgotten."""
+    given: dict[str, list[str]] = {}
+    for text in overrides:
+        override = parse(text)
+        if not isinstance(override.value(), dict):  # settings of a section, which are not all the same
+            given.setdefault(override.key_or_group, []).append(text.partition("=")[2])
+    for key, values in given.items():
+        if len(set(values)) > 1:
+            before = " and ".join(dict.fromkeys(value for value in values if value != values[-1]))
+            print(readable(f"mt train: `{key}` is {values[-1]}, the last that is given, not {before}"), file=sys.stderr)
+
+
+def tell_warm_up(config: Config, choices: Mapping[str, object], overrides: list[str]) -> None:
+    """Say where the warm-up is that of the preset of one optimizer, and another is chosen by its name alone."""
+    name, preset = config.optim.name.value, choices.get("optim")
+    usual = {"muon": ScheduleConfig().warmup_steps, "adamw": ADAMW_WARM_UP}
+    typed = any(parse(text).key_or_group in {"schedule", "schedule.warmup_steps"} for text in overrides)
+    if name == preset or typed or choices.get(GROUP) or config.schedule.warmup_steps != usual.get(str(preset)):
+        return
+    print(
+        f"mt train: `optim.name` is {name}, but the warm-up of {config.schedule.warmup_steps} updates is that of "
+        f"{preset}; `optim={name}` chooses both",
+        file=sys.stderr,
+    )
 
 
 def last_of_each(overrides: list[str]) -> list[str]:

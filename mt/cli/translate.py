@@ -16,6 +16,7 @@ from mt.cli.document_options import (
     check_document_options,
     check_lines,
     check_named_languages,
+    names_languages,
     read_checked,
 )
 from mt.cli.engine_options import add_engine_options, add_tag_option, check_engine_options, direction
@@ -132,7 +133,7 @@ def load(args: argparse.Namespace, named: str | None) -> "Translator":
     set_up_cpu(None)
     translator = load_models(args)
     if named is not None:
-        check_language(named, *direction(args), "source")
+        check_language(named, *direction(args), "source", document=bool(args.document))
     return translator
 
 
@@ -147,7 +148,7 @@ def run_document(args: argparse.Namespace) -> int:
         from mt.evaluate import one_line
         from mt.postprocess.markup import Request
 
-        translator = load(args, str(args.document.with_suffix("")))
+        translator = load(args, None if names_languages(document, args.document) else str(args.document))
         check_named_languages(document, args.document, *direction(args))
         translator.require_text(f"a document (`{args.document}`)")
         args.markup = any(Request(text).changed for text in texts)

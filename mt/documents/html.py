@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from mt.documents.html_scan import Piece, attributes, scan
 from mt.documents.parsed import Parsed, Raw, Spot, decoded, parsed_text, renamed, spot
-from mt.documents.parts import Kind, Part, references, text, trim
+from mt.documents.parts import Kind, Part, references, text, trim, without_line_ends
+from mt.text.languages import direction_of
 from mt.text.tags import VOID
 from mt.text.words import unbroken
 
@@ -72,15 +73,35 @@ def _page(data: bytes, read: Callable[[bytes], tuple[str, Callable[[str], bytes]
 
     def rename(written: bytes, src: str, tgt: str) -> bytes:
         own, encoded = read(written)
-        return encoded(renamed(own, _languages(own), src, tgt))
+        content = renamed(own, _languages(own), src, tgt)
+        return encoded(_turned(content, src, tgt) if content != own else own)
 
     return parsed_text(page, spots_of(page, xml=xml), encoded)._replace(languages=list(named), rename=rename)
 
 
+def _turned(page: str, src: str, tgt: str) -> str:
+    """A page whose root says that it is written in the direction of `tgt`, where that is not the direction of `src`."""
+    old, new = direction_of(src), direction_of(tgt)
+    root = _root(page)
+    if old == new or root is None or root.name != "html":
+        return page
+    if (span := attributes(page, root).get("dir")) is None:  # left to right is what pages without it have
+        end = root.end - (2 if root.void else 1)
+        return f'{page[:end]} dir="{new}"{page[end:]}' if new == "rtl" else page
+    begin, end = span
+    return f"{page[:begin]}{new}{page[end:]}" if page[begin:end].strip().lower() == old else page
+
+
+def _root(page: str) -> Piece | None:
+    """The tag of the root of a page, or of a table of contents."""
+    root = next((piece for piece in scan(page) if piece.name not in {"", "#text"}), None)
+    return None if root is None or root.closing or root.name not in ROOTS else root
+
+
 def _languages(page: str) -> list[tuple[int, int]]:
     """Where the root of a page, or of a table of contents, names its language."""
-    root = next((piece for piece in scan(page) if piece.name not in {"", "#text"}), None)
-    if root is None or root.closing or root.name not in ROOTS:
+    root = _root(page)
+    if root is None:
         return []
     found = attributes(page, root)
     return [found[name] for name in ("lang", "xml:lang") if name in found and page[slice(*found[name])].strip()]
@@ -126,8 +147,7 @@ class _Blocks:
             elif self.open[-1].stays:
                 continue
             elif piece.name == "#text":
-                content = html.unescape(self.page[piece.begin : piece.end])
-                self._add(text(SPACE.sub(" ", unbroken(content))), (piece.begin, piece.end))
+                self._add(text(html.unescape(self.page[piece.begin : piece.end])), (piece.begin, piece.end))
             elif self.page.startswith("<!--", piece.begin):
                 self._add(Part(Kind.alone, piece))
             elif self.page.startswith("<%", piece.begin):  # a template's: words come from <%= and <%-
@@ -249,7 +269,7 @@ class _Blocks:
         outer = self.page[begin:end]
         begin += len(outer) - len(outer.lstrip(" \t\n\r\f"))
         end -= len(outer) - len(outer.rstrip(" \t\n\r\f"))
-        parts = _stripped(parts)
+        parts = _stripped(_collapsed(parts))
 
         def render(said: list[Part], raw: Raw) -> str:
             return "".join(
@@ -259,6 +279,12 @@ class _Blocks:
             )  # fmt: skip
 
         self.spots += spot(begin, end, parts, render)
+
+
+def _collapsed(parts: list[Part]) -> list[Part]:
+    """With one space for each run of white space, and none for the end of a line within Chinese and Japanese."""
+    found = without_line_ends(parts, lambda part: part.content.name in {"", "wbr"})
+    return [text(SPACE.sub(" ", part.content)) if part.kind is Kind.text else part for part in found]
 
 
 def _stripped(parts: list[Part]) -> list[Part]:

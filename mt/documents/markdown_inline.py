@@ -9,9 +9,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from mt.documents.markdown_containers import add_containers
-from mt.documents.parts import Kind, Part, add_part, text
+from mt.documents.parts import Kind, Part, add_part, text, without_line_ends
 from mt.text.tags import UNQUOTED
-from mt.text.words import space_between
 
 SOFT_BREAK = re.compile(r"[ \t]*\n[ \t]*")
 HARD_BREAK = re.compile(r"(?: {2,}|\\)\n[ \t]*")
@@ -119,7 +118,9 @@ def read_inline(content: str, tokens: Sequence[Any]) -> list[Part] | None:
         if part.content:
             add_part(parts, part)
         place = end
-    return parts if place == len(content) else None
+    joined = without_line_ends(parts, lambda part: part.content.source.startswith("<!--"))
+    lines = [text(part.content.replace("\n", " ")) if part.kind is Kind.text else part for part in joined]
+    return [part for part in lines if part.content] if place == len(content) else None
 
 
 def _part(content: str, token: Any, place: int) -> tuple[Part | None, int]:
@@ -131,8 +132,7 @@ def _part(content: str, token: Any, place: int) -> tuple[Part | None, int]:
         case "softbreak":
             found = SOFT_BREAK.match(content, place)
             source = found[0] if found else "\n"
-            end = place + len(source)
-            part = text(space_between(content[place - 1 : place], content[end : end + 1]))
+            part = text("\n")
         case "hardbreak":
             found = HARD_BREAK.match(content, place)
             source = found[0] if found else "\n"

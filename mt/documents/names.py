@@ -10,6 +10,8 @@ NOT_LINES = (
 SUFFIXES = (".txt", *NOT_LINES)
 UNPACK = {".gz": "gzip", ".xz": "xz", ".zst": "zstd", ".bz2": "bzip2"}  # what unpacks a compressed document
 
+# Files of sources and translations, whose names (`de.po`) give the language of the translations.
+BILINGUAL = (".po", ".pot", ".xlf", ".xliff")
 ALIASES = {".markdown": ".md", ".htm": ".html", ".xhtml": ".html", ".pot": ".po", ".xliff": ".xlf"}
 
 

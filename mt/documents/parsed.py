@@ -113,8 +113,10 @@ def decoded(data: bytes, declared: str = "", *, errors: str = "strict") -> tuple
     except LookupError:
         raise DataError(f"the file says that it is in `{declared}`, which is no encoding known here.") from None
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, len(mark) + error.start) + 1
-        found = f"byte {error.start + len(mark):,} (0x{error.object[error.start]:02x})"
+        before = data[len(mark) : len(mark) + error.start].decode(name, "replace")
+        line, begun = before.count("\n") + 1, before[before.rfind("\n") + 1 :]
+        place = len(begun.encode(name, "replace")) + (len(mark) if line == 1 else 0) + 1
+        found = f"byte {place:,} (0x{error.object[error.start]:02x})"
         raise DataError(
             f"line {line}: {found} is not {name.upper()}.", hint="convert the file to UTF-8, for example with iconv."
         ) from None

@@ -16,6 +16,7 @@ from itertools import accumulate
 from typing import Any
 
 from mt.text.tags import ENTITY
+from mt.text.words import BORDER
 
 
 class Kind(StrEnum):
@@ -38,6 +39,7 @@ class Part:
 MARK = re.compile(
     r'<(?P<slash>/?)g(?P<pair>\d+)>|<x(?P<alone>\d+)/>|<br id="(?P<line_break>\d+)"/>|\{\w(?P<literal>\d+)\}'
 )
+OBJECT = "\ufffc"  # a picture or the like in a line
 NAMES = "xyzuvwabcdefghijklmnopqrst"  # of literals: one that no text has
 
 
@@ -56,6 +58,29 @@ def add_part(parts: list[Part], part: Part) -> None:
         parts[-1] = text(parts[-1].content + part.content)
     else:
         parts.append(part)
+
+
+def without_line_ends(parts: Sequence[Part], unseen: Callable[[Part], bool]) -> list[Part]:
+    """Parts without the ends of lines within Chinese and Japanese, where they are no spaces; the characters beside one
+    may be in other parts: those of a bold word that begins a line.
+
+    Args: unseen: says of a mark alone that nothing stands in the line for it, as for a comment.
+    """
+
+    def seen(part: Part) -> str:
+        if part.kind is Kind.text:
+            return part.content
+        gone = part.kind in (Kind.opening, Kind.closing) or (part.kind is Kind.alone and unseen(part))
+        return "" if gone else OBJECT
+
+    shown = [seen(part) for part in parts]
+    dropped = {place for found in BORDER.finditer("".join(shown)) for place in range(*found.span())}
+    begins = accumulate(map(len, shown), initial=0)
+    return [
+        text("".join(sign for place, sign in enumerate(own, begin) if place not in dropped))
+        if part.kind is Kind.text else part
+        for part, own, begin in zip(parts, shown, begins, strict=False)
+    ]  # fmt: skip
 
 
 def references(source: str) -> dict[int, str]:

@@ -9,7 +9,7 @@ from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text
 from mt.documents.xml import SPACE, Block, Code, child_of, fill, parse_xml, parsed_tree, parts_of
 from mt.errors import DataError
-from mt.text.xml import ends_line, local
+from mt.text.xml import ends_line, local, native_codes
 
 WIDE = re.compile(r"([ \t\r]{2,}|[\t\r])")
 UNTRANSLATED = {"new", "needs-translation"}  # states whose target may be a copy of the source
@@ -152,7 +152,9 @@ def _named(element: Any, names: Sequence[str]) -> str | None:
 
 def _kind(child: Any) -> Kind:
     if local(child) not in {"g", "pc", "mrk"}:
-        return Kind.line_break if ends_line(child) else Kind.alone
+        unit = next(child.iterancestors("{*}unit"), None)
+        native = {} if unit is None else native_codes(child_of(unit, "originalData"))
+        return Kind.line_break if ends_line(child, native) else Kind.alone
     protected = child.get("translate") == "no" or child.get("mtype") == "protected"
     return Kind.literal if protected else Kind.opening
 

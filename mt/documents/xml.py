@@ -12,7 +12,7 @@ from typing import Any
 from mt.documents.parsed import Parsed
 from mt.documents.parts import Kind, Part, Segmented, text
 from mt.errors import DataError
-from mt.text.xml import SAFE, clean, local
+from mt.text.xml import SAFE, clean, local, misnamed, says_utf16
 
 SPACE = "{http://www.w3.org/XML/1998/namespace}space"
 WIDE = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")  # told by the first bytes, the longer ones first
@@ -31,6 +31,8 @@ def parse_xml(data: bytes, what: str) -> Any:
     except etree.XMLSyntaxError as error:
         if "Excessive depth" in str(error):
             raise DataError(f"{what} has elements nested too deeply to be read.") from None
+        if name := says_utf16(data):
+            raise misnamed(what, name) from None
         raise DataError(f"{what} is not well-formed XML: line {error.lineno or 1}: {error.msg}.") from None
     if root.getroottree().docinfo.doctype:
         raise DataError(f"{what} has a document type (DOCTYPE), which is refused.", hint="remove it.")

@@ -60,6 +60,28 @@ NAMES = {
     "vi": "Vietnamese", "vo": "Volapük", "wa": "Walloon", "xh": "Xhosa", "yi": "Yiddish", "yo": "Yoruba",
     "yue": "Cantonese", "zh": "Chinese", "zu": "Zulu",
 }  # fmt: skip
+CHINESE = {"cn": "hans", "sg": "hans", "my": "hans", "tw": "hant", "hk": "hant", "mo": "hant"}  # regions
+# Written from right to left, unless a code names another script.
+RIGHT_TO_LEFT = {
+    "ar",
+    "arc",
+    "arz",
+    "azb",
+    "ckb",
+    "dv",
+    "fa",
+    "he",
+    "iw",
+    "ji",
+    "nqo",
+    "ps",
+    "sd",
+    "syr",
+    "ug",
+    "ur",
+    "yi",
+}
+RIGHT_TO_LEFT_SCRIPTS = {"adlm", "arab", "hebr", "nkoo", "syrc", "thaa"}
 BY_NAME = {name.casefold(): code for code, name in NAMES.items()}
 # The other codes of two letters in ISO 639-1.
 UNNAMED_CODES = {
@@ -91,6 +113,13 @@ def tag_of(language: str) -> str:
     return "-".join([plain_code(language), *more])
 
 
+def direction_of(language: str) -> str:
+    """In which direction a language is written, as HTML names it: "rtl" or "ltr"."""
+    script = _script(language.lower().replace("_", "-"))
+    right_to_left = script in RIGHT_TO_LEFT_SCRIPTS if script else plain_code(language) in RIGHT_TO_LEFT
+    return "rtl" if right_to_left else "ltr"
+
+
 def language_of_tag(tag: str) -> str:
     """The language that a tag asks for, as documents name it: "de" of "<2de>", ">>deu<<" and "__de__"; "" if none."""
     found = TAG.fullmatch(tag)
@@ -119,18 +148,22 @@ def code_of(name: str) -> str:
 def nearest(names: Iterable[str], language: str) -> str | None:
     """The one of some names, in any style, that means a language; else a variety of it, but in no other script.
 
-    "en-GB", "ENG" and "English" are found for "en"; for "zh-Hant", "zh" is found and "zh-Hans" is not.
+    "en-GB", "ENG" and "English" are found for "en"; for "zh-Hant", "zh-TW" is found, else "zh", but not "zh-CN".
     """
     folded = {name.lower().replace("_", "-"): name for name in reversed(list(names))}
     if own := folded.get(wanted := language.lower().replace("_", "-")):
         return own
     plain, script = plain_code(language), _script(wanted)
-    alike = (code for code in reversed(folded) if plain in (plain_code(code), code_of(code)))
-    return next((folded[code] for code in alike if not script or _script(code) in ("", script)), None)
+    alike = [code for code in reversed(folded) if plain in (plain_code(code), code_of(code))]
+    fitting = [code for one in (script, "") for code in alike if _script(code) == one] if script else alike
+    return next((folded[code] for code in fitting), None)
 
 
 def _script(code: str) -> str:
-    return next((part for part in code.split("-")[1:] if len(part) == 4 and part.isalpha()), "")
+    """The script that a code names, in small letters, or that Chinese has in its region; "" for none."""
+    _, *parts = code.split("-")
+    named = next((part for part in parts if len(part) == 4 and part.isalpha()), "")
+    return named or next((CHINESE[part] for part in parts if part in CHINESE and plain_code(code) == "zh"), "")
 
 
 def check_code(language: str, key: str) -> str:

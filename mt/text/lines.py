@@ -26,6 +26,10 @@ MAX_LINE = 1 << 20  # bytes; a longer line is never held in memory as a whole
 MAX_RATIO = 200  # of unpacked to packed bytes; text that repeats one sentence comes to some hundred at most
 PLENTY = 64 << 20  # bytes that may grow at any ratio
 ZSTD_CHUNK = 1 << 8  # bytes of input at a time: each 4 of them can become 128 KiB
+TO_UTF8 = (  # from latin1 iconv converts any file, also where that makes nonsense of it
+    "convert the file to UTF-8, for example with `iconv -f latin1 -t utf-8 OLD > NEW` if its language is a western "
+    "one; old Arabic and Persian text is often in cp1256, Russian in cp1251, Chinese in gb18030, Japanese in cp932."
+)
 BOM = "\ufeff"
 DAMAGE = (EOFError, zlib.error, lzma.LZMAError, OSError, UnicodeError)  # of a file that is read or unpacked
 SURROGATE = re.compile(r"[\ud800-\udfff]")  # half a pair, which JSON can spell and UTF-8 cannot
@@ -105,7 +109,7 @@ def decode_line(raw: bytes, where: str, *, first: bool = False) -> str:
     if b"\0" in body:
         wide = 3 * body.count(0) > len(body)
         raise DataError(
-            f"{where}: NUL character at byte {body.index(0)}: the file must be UTF-8 text.",
+            f"{where}: NUL character at byte {body.index(0) + 1}: the file must be UTF-8 text.",
             hint="it looks like UTF-16: convert it, for example with `iconv -f utf-16le -t utf-8 OLD > NEW`." * wide,
         )
     text = decode(body, where)
@@ -113,13 +117,12 @@ def decode_line(raw: bytes, where: str, *, first: bool = False) -> str:
 
 
 def decode(raw: bytes, where: str) -> str:
-    """Turn bytes into text; `where` names them. Raises: DataError: for the first byte that is not UTF-8."""
+    """Turn bytes into text; `where` names them. Raises: DataError: for the first byte that is not UTF-8, from 1."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        found = f"byte {error.start} (0x{raw[error.start]:02x})"
-        hint = "convert the file to UTF-8, for example with `iconv -f latin1 -t utf-8 OLD > NEW`."
-        raise DataError(f"{where}: {found} is not UTF-8.", hint=hint) from error
+        found = f"byte {error.start + 1} (0x{raw[error.start]:02x})"
+        raise DataError(f"{where}: {found} is not UTF-8.", hint=TO_UTF8) from error
 
 
 def check_file(path: Path | str, named: Iterable[str] = ()) -> None:

@@ -277,7 +277,7 @@ def bad(home: Path) -> Path:
 TRAIN = {
     "missing": (3, ["data.train=[tarin.en,train.de]"], "`tarin.en` does not exist. hint: did you mean `train.en`?"),
     "unequal": (3, ["data.train=[train.en,test.de]"], "`train.en` has 200 lines, but `test.de` has 12"),
-    "bytes": (3, ["data.train=[train.en,latin.de]"], "latin.de:5: byte 1 (0xfc) is not UTF-8"),
+    "bytes": (3, ["data.train=[train.en,latin.de]"], "latin.de:5: byte 2 (0xfc) is not UTF-8"),
     "empty": (3, ["data.train=[empty.en,empty.de]"], "there are no pairs in `empty.en`, `empty.de`"),
     "blank": (3, ["data.train=[blank.en,train.de]", FILES[1]], "is empty, so no tokenizer"),
     "odd": (3, ["data.train=[train.en]"], "`train.en` has no partner"),
@@ -371,7 +371,7 @@ def test_what_is_piped_is_scored(home: Path, run):
 
 def test_bytes_that_are_no_text_on_stdin_are_named(home: Path, run):
     done = run(home, "translate", "runs/toy", stdin=b"one\n\xff\n")
-    assert done.stderr.startswith(b"mt translate: stdin:2: byte 0 (0xff) is not UTF-8") and done.returncode == 3
+    assert done.stderr.startswith(b"mt translate: stdin:2: byte 1 (0xff) is not UTF-8") and done.returncode == 3
     assert done.stdout.count(b"\n") == 1  # what came before it
 
 

@@ -395,7 +395,7 @@ def test_files_come_back_translated(server, translator):
         (
             "a.txt",
             b"caf\xe9",
-            "Invalid request: line 1: byte 3 (0xe9) is not UTF-8.",
+            "Invalid request: line 1: byte 4 (0xe9) is not UTF-8.",
         ),
         ("a.docx", b"PK", "Invalid request: this is not a .docx document, or it is damaged: File is not a zip file."),
     ],

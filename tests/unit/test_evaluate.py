@@ -53,6 +53,21 @@ def test_letters_in_another_unicode_form_are_told(caplog):
         assert caplog.text.count("NFC") == bool(told) and told in caplog.text and (score < 50) == bool(told)
 
 
+@pytest.mark.parametrize(
+    ("said", "references", "told"),
+    [
+        (["the dog", "a cat"], ["एक कुत्ता", "बिल्ली"], "in Latin script, but the references are in Devanagari: they"),
+        (["der Hund", "犬"], ["犬が寝る", "ネコ"], ""),  # half of them may be right
+        (["犬が寝る"], ["Ein Hund"], "in Han or Hiragana or Katakana script, but the references are in Latin:"),
+        (["ネコ"], ["猫"], ""),
+        (["", "12"], ["एक कुत्ता", "बिल्ली"], ""),
+    ],
+)
+def test_translations_in_another_script_than_the_references_are_told(said, references, told, caplog):
+    judge("x", [""] * len(said), said, references, tgt="hi", bootstrap=0)
+    assert caplog.text.count("script") == bool(told) and told in caplog.text
+
+
 def test_the_language_decides_how_words_are_split():
     signatures = [
         judge("x", [""], ["我们"], ["我们"], tgt=tgt, bootstrap=0).scores[0].signature for tgt in ("zh", "de", None)

@@ -3,12 +3,9 @@
 Each finding has a count over a sample of the pairs, and examples with their file and line.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-
-import regex
 
 from mt.data.clean.rules import Duplicates, Rule, is_copy, is_empty
 from mt.data.clean.suspicion import has_markup, large_numerals, looks_swapped, numbers_differ
@@ -17,19 +14,13 @@ from mt.data.corpus.split import fold
 from mt.errors import counted, readable
 from mt.text.languages import alike, is_known, shares
 from mt.text.lines import spread
+from mt.text.scripts import script_of, usual_scripts
+from mt.text.spelling import Spellings
 
 LOOKED_AT = 20_000  # pairs, spread evenly
 JUDGED = 2_000  # of these, for languages
 EXAMPLES = 10
 CUT = 60  # characters of a text in an example
-LETTER = regex.compile(r"\p{L}")
-SCRIPTS = (
-    "Latin", "Cyrillic", "Greek", "Arabic", "Hebrew", "Han", "Hiragana", "Katakana", "Hangul", "Devanagari", "Bengali",
-    "Tamil", "Telugu", "Thai", "Georgian", "Armenian", "Ethiopic", "Khmer", "Lao", "Myanmar",
-)  # fmt: skip
-SCRIPT = {name: regex.compile(rf"\p{{Script={name}}}") for name in SCRIPTS}
-JAPANESE = {"Han", "Hiragana", "Katakana"}
-RARE = 0.05  # a script with a smaller share of the letters of a side is foreign to it
 
 
 @dataclass(frozen=True)
@@ -49,10 +40,12 @@ class Finding:
         return "\n".join(lines)
 
 
-def survey(train: Sequence[Pair], src: str, tgt: str) -> list[Finding]:
-    """What looks wrong in training pairs. Args: src, tgt: the languages that they are said to be in."""
+def survey(train: Sequence[Pair], src: str, tgt: str, held: Sequence[Pair] = ()) -> list[Finding]:
+    """What looks wrong in training pairs. Args: src, tgt: the languages that they are said to be in; held: of dev and
+    test sets, whose letters should be spelt as in the training text."""
     pairs = [train[place] for place in spread(len(train), LOOKED_AT)]
-    return [*_languages(pairs, src, tgt), *_scripts(pairs), *_of_single_pairs(pairs)]
+    letters = _spellings([*pairs, *held], src, tgt)
+    return [*_languages(pairs, src, tgt), *_scripts(pairs), *letters, *_of_single_pairs(pairs)]
 
 
 def overlap(train: Iterable[Pair], held: Sequence[Pair], name: str) -> list[Finding]:
@@ -101,21 +94,33 @@ def _scripts(pairs: Sequence[Pair]) -> list[Finding]:
     found = []
     sides: list[tuple[str, Callable[[Pair], str]]] = [("source", lambda p: p.src), ("target", lambda p: p.tgt)]
     for side, text_of in sides:
-        scripts = [_script(text_of(pair)) for pair in pairs]
-        counts = Counter(script for script in scripts if script)
-        usual = {script for script, count in counts.items() if count >= RARE * counts.total()}
-        usual |= JAPANESE if usual & JAPANESE else set()
+        scripts = [script_of(text_of(pair)) for pair in pairs]
+        usual = usual_scripts(scripts)
         odd = [pair for pair, script in zip(pairs, scripts, strict=True) if script and script not in usual]
         found += _finding(f"{side} lines in another script than {' or '.join(sorted(usual))}", odd)
     return found
 
 
-def _script(text: str) -> str | None:
-    """The script of most letters; None without letters, or for a script that is not in the list."""
-    letters = "".join(LETTER.findall(text[:200]))
-    counts = {name: len(pattern.findall(letters)) for name, pattern in SCRIPT.items()} if letters else {}
-    best = max(counts, key=lambda name: counts[name], default=None)
-    return best if best and counts[best] > 0 else None
+def _spellings(pairs: Sequence[Pair], src: str, tgt: str) -> list[Finding]:
+    """Lines that spell a letter otherwise than most lines do."""
+    signs = set[str]()
+    sides = {"source": (src, [pair.src for pair in pairs]), "target": (tgt, [pair.tgt for pair in pairs])}
+    collected = {side: Spellings(language, signs) for side, (language, _) in sides.items()}
+    for side, (_, texts) in sides.items():
+        for text in texts:
+            collected[side].add(text, "")
+    found = []
+    for side, (_, texts) in sides.items():
+        odd = collected[side].found()
+        told = [
+            (pair, next((one for one in odd if one.odd in text), None)) for pair, text in zip(pairs, texts, strict=True)
+        ]
+        some = [(pair, one) for pair, one in told if one is not None]
+        if some:
+            shown = [(pair, f" ({one})") for pair, one in some[:EXAMPLES]]
+            what = f"{side} lines with a letter that most lines spell in another way"
+            found.append(Finding(what, len(some), *zip(*shown, strict=True)))
+    return found
 
 
 def _of_single_pairs(pairs: Sequence[Pair]) -> list[Finding]:

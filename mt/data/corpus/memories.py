@@ -16,7 +16,7 @@ from mt.errors import DataError, counted
 from mt.text.languages import MADE_UP, nearest
 from mt.text.lines import DAMAGE, decode_line, open_bytes, raw_lines, unreadable
 from mt.text.po import encoding_of, form_of_one, is_utf8, parse
-from mt.text.xml import elements, local, plain_text
+from mt.text.xml import elements, local, native_codes, plain_text
 
 logger = logging.getLogger("mt")
 CODES = {"bpt", "ept", "ph", "it", "ut", "x", "bx", "ex", "sc", "ec", "cp"}  # native codes of the file they came from
@@ -24,6 +24,7 @@ UNTRANSLATED = {"new", "needs-translation", "initial"}  # XLIFF: states of a tar
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 BOTH_HINT = "give a file with text in both languages."
 LANG_HINT = "a file must say which language each text is in: TMX in `xml:lang`, XLIFF in `source-language`."
+UNITS = {"trans-unit", "segment", "originalData"}  # of XLIFF
 PEEKED = 100  # units
 UNNAMED_SOURCE, UNNAMED_TARGET = "?source", "?target"  # languages that a file does not name
 Unit = tuple[int, dict[str, list[str]]]  # its line, and its texts by language
@@ -127,14 +128,18 @@ def _header_language(file: str) -> str:
 def _xliff(file: str) -> Iterator[Unit]:
     """Of version 1.2 each `<trans-unit>`, of version 2 each `<segment>`."""
     src = tgt = ""
+    native = dict[str, str]()
     try:
         with open_bytes(file) as stream:
-            for element in elements(stream, file, {"trans-unit", "segment"}, opened={"xliff", "file"}):
+            for element in elements(stream, file, UNITS, opened={"xliff", "file", "unit"}):
+                if local(element) in {"unit", "originalData"}:  # the codes of a unit stand before its segments
+                    native = native_codes(element if local(element) == "originalData" else None)
+                    continue
                 if local(element) in {"xliff", "file"}:
                     src = element.get("source-language") or element.get("srcLang") or src
                     tgt = element.get("target-language") or element.get("trgLang") or tgt
                     continue
-                texts = {local(part): plain_text(part, file, skipped=CODES) for part in element}
+                texts = {local(part): plain_text(part, file, skipped=CODES, native=native) for part in element}
                 states = {element.get("state"), *(part.get("state") for part in element if local(part) == "target")}
                 if states & UNTRANSLATED and texts.get("source") == texts.get("target"):
                     texts["target"] = ""

@@ -102,11 +102,16 @@ def _language_span(name: str) -> tuple[int, int] | None:
     return start + match.start(2), start + match.end(2)
 
 
-def check_language(file: str, language: str, other: str, side: str) -> None:
-    """Raise `DataError` if the name of a plain file gives the other language of a model. `side`: what the file is."""
-    named = language_of(Path(bare(file)).name)
-    if named and plain_code(language) != plain_code(other) == plain_code(named) and not kind_of(file):
+def check_language(file: str, language: str, other: str, side: str, *, document: bool = False) -> None:
+    """Raise `DataError` if the name of a plain file gives the other language of a model.
+
+    Args: side: what the file is; document: its name ends in the suffix of a document, as in `de.html`.
+    """
+    name = str(Path(file).with_suffix("")) if document else file
+    named = language_of(Path(bare(name)).name)
+    if named and plain_code(language) != plain_code(other) == plain_code(named) and not kind_of(name):
+        renamed = f", or rename it if it is in {language}" if document else ""
         raise DataError(
             f"the name of {file} says that it is in {named}, but the {side} of this model is in {language}.",
-            hint="give the other file, or a model of the other direction.",
+            hint=f"give the other file, or a model of the other direction{renamed}.",
         )

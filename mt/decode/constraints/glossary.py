@@ -9,8 +9,9 @@ One entry a line, source and target separated by a tab:
     # a line that begins with # is a comment
 
 Terms are one or more whole words. A source term in lower case is found in any case; one with a capital only as it is
-written. Where terms overlap in the source the longest one counts, so "green house" does not also require "Haus". Target
-terms are used as they are written.
+written. A letter that has two spellings ("é" is one code point or two, ye is Persian or Arabic) is found in both. Where
+terms overlap in the source the longest one counts, so "green house" does not also require "Haus". Target terms are used
+as they are written.
 
 """
 
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from mt.errors import ConfigError, DataError
 from mt.text.lines import read_lines
+from mt.text.spelling import one_spelling
 from mt.text.words import stands_alone
 
 ALWAYS = "*"
@@ -79,12 +81,13 @@ class Glossary:
 
     def __init__(self, entries: Iterable[Entry]) -> None:
         self.always: list[Entry] = []
-        self.entries: dict[str, list[Entry]] = {}  # by source term
+        self.entries: dict[str, list[Entry]] = {}  # by source term, in one spelling
         for number, given in enumerate(entries, 1):
             if not isinstance(given, Entry):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise ConfigError(f"entry {number:,} of the glossary must be an `Entry`, but is {given!r}.")
             entry = replace(given, where=f"entry {number:,} of the glossary") if given.where == UNNAMED else given
-            (self.always if entry.source == ALWAYS else self.entries.setdefault(entry.source, [])).append(entry)
+            own = self.entries.setdefault(one_spelling(entry.source), []) if entry.source != ALWAYS else self.always
+            own.append(entry)
         self._check_contradictions()
         self._by_first: dict[str, list[tuple[re.Pattern[str], str]]] = {}  # by first character, the longest terms first
         for term in sorted(self.entries, key=lambda term: (-len(term), term)):
@@ -112,7 +115,7 @@ class Glossary:
 
     def constraints(self, sentence: str) -> Constraints:
         """The entries that apply to the sentence, in its order, without duplicates."""
-        found = [*self.always, *(entry for term in self._terms(sentence) for entry in self.entries[term])]
+        found = [*self.always, *(entry for term in self._terms(one_spelling(sentence)) for entry in self.entries[term])]
         first = {(entry.targets, entry.banned): entry for entry in reversed(found)}
         kept = list(dict.fromkeys(entry for entry in found if first[entry.targets, entry.banned] is entry))
         return Constraints(tuple(e for e in kept if not e.banned), tuple(e for e in kept if e.banned))

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -193,3 +194,14 @@ def test_settings_stay_in_the_hints_of_training():
     with pytest.raises(DataError, match=r"name two of them with `data\.src` and `data\.tgt`") as told:
         run_verb("train", argv)
     assert told.value.__cause__ is not told.value
+
+
+def test_letters_that_are_spelt_in_two_ways_are_named_and_stay(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    letters = "àâèéêîô"
+    Path("a.de").write_text("Das ist ein Satz.\nUnd noch ein Satz.\n")
+    Path("a.fr").write_text(f"phrase {letters}\nune phrase {normalize('NFD', letters)}\n")
+    assert run(["a.de", "a.fr", "--out", "out"]) == 0
+    assert len(caplog.messages) == 6 and caplog.messages[-1] == "and 2 other spellings of letters of the target side"
+    assert "1 target line with e\u0301 (U+0065 U+0301), elsewhere é (U+00E9); the first is a.de:2" in caplog.messages
+    assert Path("out/train.fr").read_text() == Path("a.fr").read_text()

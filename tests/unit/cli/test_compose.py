@@ -468,7 +468,7 @@ def test_a_sweep_says_which_jobs_failed_and_why(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("mt.build.train", train)
     args = train_options(["-m", "train.seed=1,2,3,4", "run.name=a"])
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match=r"^3 of 4 jobs of the sweep failed\.$"):  # with the exit code of the first
         launch(args, ["mt", "train"])
     out, err = capsys.readouterr()
     rows = [line.split() for line in out.splitlines() if line.startswith("runs/")]
@@ -488,7 +488,7 @@ def test_runs_of_a_launcher_are_found_by_their_command(tmp_path, capsys):
         attempts = [{"command": ["mt", "other"]}, {"command": command}]
         (tmp_path / name / "manifest.json").write_text(json.dumps({"attempts": attempts}))
     (tmp_path / "c/failed.json").write_text('{"error": "no text."}')
-    Jobs(["mt", "train", "-m"], roots={tmp_path}).report()
+    assert Jobs(["mt", "train", "-m"], roots={tmp_path}).report() == 1
     out, err = capsys.readouterr()
     _, *rows = out.strip().split("\n")
     assert sorted((row.split()[0], "failed" in row) for row in rows) == [
@@ -496,7 +496,7 @@ def test_runs_of_a_launcher_are_found_by_their_command(tmp_path, capsys):
     ]  # fmt: skip
     assert err == f"mt train: {tmp_path}/c failed: no text.\n"
     for none in (Jobs(["mt", "train"]), Jobs(["mt"], roots={tmp_path})):
-        none.report()
+        assert none.report() == 0
         assert capsys.readouterr().out == ""
 
 

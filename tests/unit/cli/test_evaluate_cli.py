@@ -96,6 +96,51 @@ def test_a_model_is_scored_and_compared(model, capsys):
     assert lines[6].startswith("BLEU = 100.0 -> 0.0 (-100.0, p = ")
 
 
+def test_an_ensemble_is_scored_and_compared_with_one_of_its_models(model, monkeypatch, texts, capsys):
+    def load_ensemble(paths, mean, device, precision):
+        assert (
+            [*map(str, paths)] == ["runs/a", "runs/b"]
+            and mean == "log_probs"
+            and (device, precision) == ("cpu", "fp32")
+        )
+        said = {str(n): text for n, text in enumerate(texts)}
+        return SimpleNamespace(translate=lambda sources, **options: [said[one] for one in sources], engine=None)
+
+    monkeypatch.setattr("mt.decode.load.load_ensemble", load_ensemble)
+    several = ["--ensemble", "runs/b", "--ensemble-mean", "log_probs", "--device", "cpu", "--precision", "fp32"]
+    argv = ["runs/a", *several, "--test", "test.tsv", "--bootstrap", "40"]
+    assert run([*argv, "--compare", "runs/b"]) == 0
+    lines = capsys.readouterr().out.strip().split("\n")
+    assert lines[1].startswith("BLEU = 100.0") and lines[5] == "runs/a + runs/b -> runs/b, paired bootstrap"
+    assert lines[6].startswith("BLEU = 100.0 -> 0.0")
+    assert run([*argv, "--compare", "runs/a", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["baseline"], told["comparison"][0]["other"]) == ("runs/a + runs/b", pytest.approx(100))
+
+
+def test_scores_of_an_ensemble_are_not_those_of_its_first_run(model, monkeypatch, texts):
+    pairs = [Pair(str(n), text, Origin("test.tsv", n + 1)) for n, text in enumerate(texts)]
+    monkeypatch.setattr("mt.train.evaluation_set.test_set", lambda model, files, tgt: (pairs, "en"))
+    both = SimpleNamespace(translate=lambda sources, **options: texts, engine=None)
+    monkeypatch.setattr("mt.decode.load.load_ensemble", lambda paths, **settings: both)
+    assert run(["runs/a", "--ensemble", "runs/b", "--bootstrap", "40"]) == 0
+    assert not (model / "a/eval").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--ensemble", "b"], "--ensemble needs a first model: mt evaluate MODEL --ensemble MODEL ..."),
+        (["a", "--ensemble-mean", "log_probs"], "--ensemble-mean needs --ensemble"),
+        (["a", "--ensemble", "b", "--engine", "ct2"], "--engine ct2 cannot honour --ensemble; leave out what it"),
+        (["a", "--ensemble", "b", "--hypotheses", "hyp"], "--ensemble is not used when --hypotheses are given"),
+    ],
+)
+def test_an_ensemble_that_cannot_be(argv, message, texts):
+    with pytest.raises(ConfigError, match=message):
+        parse(argv)
+
+
 def test_files_and_models_of_the_other_direction_are_refused(model, tmp_path):
     for name in ("test.de", "test.en"):
         (tmp_path / name).write_text("0\n")

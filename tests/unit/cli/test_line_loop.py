@@ -143,12 +143,12 @@ def test_bad_lines_are_skipped_and_counted_and_as_many_come_out(tmp_path, caplog
     assert [line.end for line in found] == [b"\n", b"\r\n", b"\n", b"\n", b"\n", b""]
     bad.report()
     assert caplog.messages == [
-        "4 lines skipped and left empty: in:2: byte 0 (0xe9) is not UTF-8; in:3: the line is longer than 1048576 "
-        "bytes; in:5: NUL character at byte 2: the file must be UTF-8 text; and 1 more"
+        "4 lines skipped and left empty: in:2: byte 1 (0xe9) is not UTF-8; in:3: the line is longer than 1048576 "
+        "bytes; in:5: NUL character at byte 3: the file must be UTF-8 text; and 1 more"
     ]
     (tmp_path / "x").write_bytes(raw)
     assert file_texts(str(tmp_path / "x"), bad=BadLines()) == ["one", "", "", "four", "", ""]
-    with pytest.raises(DataError, match=r"^in:2: byte 0 \(0xe9\) is not UTF-8"):
+    with pytest.raises(DataError, match=r"^in:2: byte 1 \(0xe9\) is not UTF-8"):
         list(lines_of(io.BytesIO(raw), "in"))
     BadLines().report()
     assert len(caplog.messages) == 1

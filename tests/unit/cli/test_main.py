@@ -328,6 +328,44 @@ def test_the_last_value_counts_in_a_sweep_too(typed, seeds, build):
     assert len(set(trained)) == len({name for _, name in trained}) == 2 * len(seeds)
 
 
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (["train.minutes=3", "train.minutes=5"], ["`train.minutes` is 5, the last that is given, not 3"]),
+        (["model=tiny", "+model=small"], ["`model` is small, the last that is given, not tiny"]),
+        (["-m", "train.seed=9", "train.seed=1,2"], ["`train.seed` is 1,2, the last that is given, not 9"]),
+        (["optim.lr=1", "optim.lr=2", "optim.lr=3"], ["`optim.lr` is 3, the last that is given, not 1 and 2"]),
+        (["train.seed=3", "train.seed=3", "train={seed:4}"], []),
+    ],
+)
+def test_of_several_values_that_which_counts_is_told(typed, told, build, capsys):
+    assert main(["train", *typed]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if "the last that" in line] == [f"mt train: {line}" for line in told]
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (
+            ["optim.name=adamw"],
+            "`optim.name` is adamw, but the warm-up of 50 updates is that of muon; `optim=adamw` ch",
+        ),
+        (["optim.name=adamw", "model=tiny"], "`optim.name` is adamw, but the warm-up of 50 updates is that of muon"),
+        (["optim=adamw", "optim.name=muon"], "`optim.name` is muon, but the warm-up of 300 updates is that of adamw; "),
+        (["-m", "optim.name=muon,adamw"], "`optim.name` is adamw, but the warm-up of 50 updates is that of muon; "),
+        (["optim=adamw"], ""),
+        (["optim.name=adamw", "schedule.warmup_steps=50"], ""),
+        (["optim.name=adamw", "model=base"], ""),  # which has a warm-up of its own
+        (["optim.name=muon"], ""),
+    ],
+)
+def test_an_optimizer_without_its_warm_up_is_told(typed, told, build, capsys):
+    assert main(["train", *typed]) == 0
+    err = capsys.readouterr().err
+    assert err.count("the warm-up of") == bool(told) and told in err
+
+
 def test_in_a_sweep_the_values_that_count_keep_their_order(build):
     assert main(["train", "-m", "train.seed=1", "train={seed:2}", "train.seed=3", "optim.lr=1e-3,2e-3"]) == 0
     assert [config.train.seed for config in build.trained] == [3, 3]
@@ -344,7 +382,8 @@ def test_a_sweep_goes_on_after_a_failed_job_and_stops_when_asked(build, capsys):
     build.fault = DataError("torn")
     assert main(["train", "--multirun", "train.seed=1,2"]) == 3
     assert len(build.trained) == 2
-    assert capsys.readouterr().err.endswith("mt train: torn\n")
+    err = capsys.readouterr().err
+    assert err.count("torn") == 2 and err.endswith("seed=2 failed: torn\nmt train: 2 of 2 jobs of the sweep failed.\n")
     build.trained.clear()
     build.fault = StoppedError("stopped")
     assert main(["train", "--multirun", "train.seed=1,2"]) == 75

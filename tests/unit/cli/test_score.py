@@ -117,11 +117,11 @@ def test_a_pair_too_long_is_named_by_file_and_line_or_left_empty(score, capsys):
 def test_bad_lines_are_left_empty_and_counted(score, tmp_path, caplog):
     (tmp_path / "bad.en").write_bytes(b"one\n\xff\n\nfour\n")
     (tmp_path / "bad.de").write_bytes(b"eins\nzwei\nx\nvi\0er\n")
-    with pytest.raises(DataError, match=r"bad\.en:2: byte 0 \(0xff\) is not UTF-8"):
+    with pytest.raises(DataError, match=r"bad\.en:2: byte 1 \(0xff\) is not UTF-8"):
         score("--source", "bad.en", "--target", "bad.de")
     files = ["--source", "bad.en", "--target", "bad.de", "--skip-bad"]
     assert score(*files) == ["-4.000000\t-0.800000", "", "-1.000000\t-0.500000", ""]
-    assert "2 lines skipped and left empty: bad.en:2: byte 0 (0xff) is not UTF-8; bad.de:4: NUL" in caplog.text
+    assert "2 lines skipped and left empty: bad.en:2: byte 1 (0xff) is not UTF-8; bad.de:4: NUL" in caplog.text
     assert [json.loads(line) is None for line in score(*files, "--jsonl")] == [False, True, False, True]
 
 

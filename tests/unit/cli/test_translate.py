@@ -289,7 +289,7 @@ def test_a_dash_is_stdin_and_stdout(shout, tmp_path, argv):
     [
         (["-i", "no.txt"], DataError, "`no.txt` does not exist"),
         (["-i", "bad.gz"], DataError, r"`bad.gz` is damaged or cut short after line [1-9]"),
-        (["-i", "bad.txt"], DataError, r"^bad.txt:2: byte 0 \(0xff\) is not UTF-8"),
+        (["-i", "bad.txt"], DataError, r"^bad.txt:2: byte 1 \(0xff\) is not UTF-8"),
         (
             ["-i", "in.txt", "-o", "in.txt"],
             ConfigError,
@@ -336,7 +336,7 @@ def test_an_old_output_stays_where_the_options_are_wrong(shout, tmp_path):
 @pytest.mark.parametrize(
     ("stdin", "sentence"),
     [
-        (b"a\n\xff\n", r"^stdin:2: byte 0"),
+        (b"a\n\xff\n", r"^stdin:2: byte 1"),
         (b"a\0b\n", "^stdin:1: NUL"),
         (b"x" * (MAX_LINE + 5), "^stdin:1: the line is longer"),
     ],

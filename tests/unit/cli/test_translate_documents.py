@@ -237,9 +237,27 @@ def test_faults_name_the_file_before_a_model_is_loaded(tmp_path, monkeypatch):
 
 def test_a_name_in_the_other_language(shouter, tmp_path):
     (tmp_path / "a.de.md").write_text("eins")
-    with pytest.raises(DataError, match=r"the name of a\.de says that it is in de, but the source of this model"):
+    with pytest.raises(
+        DataError, match=r"^the name of a\.de\.md says that it is in de, but the .* model is in en"
+    ) as no:
         run(["model", "a.de.md", "--to", "b.md"])
+    assert no.value.hint == "give the other file, or a model of the other direction, or rename it if it is in en."
     assert not (tmp_path / "b.md").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("de.po", 'msgid ""\nmsgstr "Language: de\\n"\n\nmsgid "one"\nmsgstr ""\n'),
+        ("app.de.pot", 'msgid "one"\nmsgstr ""\n'),
+        ("messages.de.xlf", '<xliff version="1.2"><trans-unit id="1"><source>one</source></trans-unit></xliff>'),
+        ("de.html", '<html lang="en">one</html>'),  # the page knows better
+    ],
+)
+def test_a_name_with_the_language_of_the_translations(shouter, tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    assert run(["model", name, "--to", f"new.{name}"]) == 0
+    assert "ONE" in (tmp_path / f"new.{name}").read_text()
 
 
 XLIFF = '<xliff version="1.2"><file {}><trans-unit id="1"><source>one</source></trans-unit></file></xliff>'

@@ -119,6 +119,43 @@ def test_a_sentence_goes_on_after_a_line_break_before_a_small_letter():
     ]
 
 
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [
+        ("<p>中文<b>\n文字</b>。</p>", "中文<g1>文字</g1>。"),
+        ("<p>中文<b>文字\r\n  </b><i>\n文</i></p>", "中文<g1>文字</g1><g4>文</g4>"),
+        ("<p>中文\n<!-- c -->\n文字</p>", "中文<x1/>文字"),
+        ("<p><ruby>漢<rt>かん</rt></ruby>\n字</p>", "<g0>漢<x2/></g0>字"),
+        ("<p>中文<b> 文字</b></p>", "中文<g1> 文字</g1>"),  # no end of a line
+        ("<p>中文\n<img>\n文字</p>", "中文 <x1/> 文字"),  # a picture is no character of Chinese
+        ("<p>中文<b>\nword</b>\n文字</p>", "中文<g1> word</g1> 文字"),
+        ("<p>한국<b>\n어</b></p>", "한국<g1> 어</g1>"),
+    ],
+)
+def test_the_end_of_a_line_within_chinese_is_no_space(page, line):
+    assert segments(page, ".html") == [line]
+    assert translated(page, ".html", same) == page
+
+
+@pytest.mark.parametrize(
+    ("page", "src", "tgt", "said"),
+    [
+        ('<html lang="en"><p>a', "en", "ar", '<html lang="ar" dir="rtl"><p>A'),
+        ('<html lang="en" DIR=ltr class=x><p>a', "en", "fa", '<html lang="fa" DIR=rtl class=x><p>A'),
+        ('<html dir="rtl" lang="fa-IR"><p>a', "fa", "zh", '<html dir="ltr" lang="zh"><p>A'),
+        ('<html lang="he"><p dir=rtl>a', "he", "en", '<html lang="en"><p dir=rtl>A'),
+        ('<html lang="en" dir="auto"><p>a', "en", "ar", '<html lang="ar" dir="auto"><p>A'),
+        ('<html lang="ar" dir="rtl"><p>a', "ar", "fa", '<html lang="fa" dir="rtl"><p>A'),
+        ('<html dir="ltr"><p>a', "en", "ar", '<html dir="ltr"><p>A'),  # it names no language
+        ('<html lang="en"><p>a', "en", "ku_Arab", '<html lang="ku-Arab" dir="rtl"><p>A'),
+        ('<html lang="en"><p>a', "en", "ur-Latn", '<html lang="ur-Latn"><p>A'),
+    ],
+)
+def test_a_page_says_in_which_direction_its_translation_is_written(page, src, tgt, said):
+    parsed = read_document(page.encode(), ".html").naming(src, tgt)
+    assert write_translated(parsed, lines_of(parsed), shout(lines_of(parsed))).decode() == said
+
+
 def test_marks_that_the_translator_loses_stay_in_the_page():
     assert translated('<p>a <a href="x">red <b>car</b></a> here<br>now</p>', ".html", unmarked) == (
         '<p><a href="x"><b></b></a>A RED CAR HERE NOW<br></p>'

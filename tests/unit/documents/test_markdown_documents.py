@@ -330,8 +330,26 @@ def test_html_within_lists_and_quotes(page, said):
 
 def test_line_ends_in_scripts_without_spaces_are_no_spaces():
     page = "> 日本語の\n> 改行です。\n> Two *日本*\n> 本\n"
-    assert segments(page, ".md") == ["日本語の改行です。 Two <g1>日本</g1> 本"]
+    assert segments(page, ".md") == ["日本語の改行です。 Two <g1>日本</g1>本"]
     assert translated(page, ".md", same) == page
     assert (
-        translated(page, ".md", lambda texts: [texts[0].replace("Two", "6")]) == "> 日本語の改行です。\n> 6 *日本* 本\n"
+        translated(page, ".md", lambda texts: [texts[0].replace("Two", "6")]) == "> 日本語の改行です。\n> 6 *日本*本\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("page", "line"),
+    [
+        ("中文**粗**\n*斜*\n[字](a)\n字\n", "中文<g1>粗</g1><g4>斜</g4><g7>字</g7>字"),
+        ("中文**粗**<!-- c -->\n字\n", "中文<g1>粗</g1><x4/>字"),
+        ("中文\n![中](a.png)\n字\n", "中文 <x1/> 字"),
+        ("中文**word**\n字\n", "中文<g1>word</g1> 字"),
+    ],
+)
+def test_the_end_of_a_line_beside_a_mark_within_chinese_is_no_space(page, line):
+    assert line in segments(page, ".md")
+    assert translated(page, ".md", same) == page
+
+
+def test_emphasis_that_needed_the_end_of_its_line_is_still_emphasis():
+    assert translated("一 _粗_\n二\n", ".md", lambda texts: [texts[0].replace("一", "三")]) == "三\n*粗*二\n"

@@ -152,9 +152,12 @@ def test_a_translator_that_loses_a_segment_is_an_error():
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (b"a\nb\xff", r"line 2: byte 3 \(0xff\) is not UTF-8\. hint: convert the file to UTF-8"),
+        (b"a\nb\xff", r"line 2: byte 2 \(0xff\) is not UTF-8\. hint: convert the file to UTF-8"),
         (b"a\nb\0", "line 2: NUL character"),
-        (codecs.BOM_UTF16_LE + b"a", "line 1: byte 2 .* is not UTF-16-LE"),
+        (b"\xef\xbb\xbfa\xff", r"line 1: byte 5 \(0xff\) is not UTF-8"),
+        (codecs.BOM_UTF16_LE + b"a", "line 1: byte 3 .* is not UTF-16-LE"),
+        # Ċ is 0x010a: a byte of it is no line end.
+        (codecs.BOM_UTF16_LE + "Ċ\nbc".encode("utf-16-le") + b"\0\xd8", "^line 2: byte 5 .0x00. is not UTF-16-LE"),
     ],
 )
 def test_what_is_no_text(raw, message):

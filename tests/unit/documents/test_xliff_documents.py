@@ -121,6 +121,10 @@ def test_codes_that_the_translator_loses_stay():
     ("text", "message"),
     [
         ("<a", "the file is not well-formed XML: line 1: "),
+        (
+            '<?xml version="1.0" encoding="UTF-16"?>\n<xliff/>',
+            '^the file says in its first line that it is in UTF-16, but it is not. hint: write `encoding="UTF-8"`',
+        ),
         ("<a/>", "this is not an XLIFF file: its root element is <a>, not <xliff>"),
         (
             '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><xliff>&e;</xliff>',
@@ -306,6 +310,16 @@ def test_a_code_that_breaks_a_line_separates_words(code):
     [line] = asked(document)
     assert Request(line).text == ("one two" if "lb" in code and "lb<" not in code else "onetwo")
     assert f"<target>ONE{code}TWO</target>" in translated(document, ".xlf")
+
+
+def test_a_code_whose_native_code_is_named_elsewhere():
+    """XLIFF 2 keeps native codes in a table before the segments, each of which may break a line."""
+    data = '<originalData><data id="d1">&lt;br/&gt;</data><data id="d2">&lt;b/&gt;</data></originalData>'
+    codes = '<segment><source>one<ph id="1" dataRef="d{}"/>two</source></segment>'
+    unit = f'<unit id="1">{data}{codes.format(1)}{codes.format(2)}</unit><unit id="2">{codes.format(1)}</unit>'
+    document = f'<xliff version="2.0" srcLang="en"><file id="f">{unit}</file></xliff>'
+    assert [Request(line).text for line in asked(document)] == ["one two", "onetwo"]  # the third is the second
+    assert '<target>ONE<ph id="1" dataRef="d1"/>TWO</target>' in translated(document, ".xlf")
 
 
 @pytest.mark.parametrize(

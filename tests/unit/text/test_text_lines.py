@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import os
+import subprocess
 import sys
 import threading
 import tracemalloc
@@ -117,19 +118,32 @@ def test_zstd_needs_its_package(write, monkeypatch):
 
 def test_invalid_utf8_is_named_by_file_line_and_byte(write):
     path = write(b"fine\n\xef\xbb\xbfcaf\xe9 au lait\n")
-    with pytest.raises(DataError, match=r"a\.en:2: byte 6 \(0xe9\) is not UTF-8\. hint: convert the file to UTF-8"):
+    with pytest.raises(
+        DataError, match=r"a\.en:2: byte 7 \(0xe9\) is not UTF-8\. hint: convert the file to UTF-8"
+    ) as no:
         list(read_lines(path))
+    assert no.value.hint.endswith("in cp1256, Russian in cp1251, Chinese in gb18030, Japanese in cp932.")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"), [("cp1256", "كتاب"), ("cp1251", "книга"), ("gb18030", "书"), ("cp932", "本です")]
+)
+def test_the_encodings_that_the_hint_names_are_known_to_iconv(write, encoding, text):
+    path = write(f"{text}\n".encode(encoding))
+    assert subprocess.run(["iconv", "-f", encoding, "-t", "utf-8", path], capture_output=True, check=True).stdout == (
+        f"{text}\n".encode()
+    )
 
 
 def test_byte_counts_include_the_byte_order_mark(write):
     path = write(b"\xef\xbb\xbf\xff\n")
-    with pytest.raises(DataError, match=r"a\.en:1: byte 3 \(0xff\)"):
+    with pytest.raises(DataError, match=r"a\.en:1: byte 4 \(0xff\)"):
         list(read_lines(path))
 
 
 def test_nul_is_named_by_line(write):
     path = write(b"fine\nnot\0fine\n")
-    with pytest.raises(DataError, match=r"a\.en:2: NUL character at byte 3"):
+    with pytest.raises(DataError, match=r"a\.en:2: NUL character at byte 4"):
         list(read_lines(path))
 
 
@@ -179,7 +193,7 @@ def test_decode_line_takes_lines_with_and_without_end():
     assert decode_line(b"a b\r\n", "stdin:1") == decode_line(b"a b", "stdin:1") == "a b"
     assert decode_line("\ufeffa".encode(), "stdin:1") == "\ufeffa"
     assert decode_line("\ufeffa".encode(), "stdin:1", first=True) == "a"
-    with pytest.raises(DataError, match=r"^stdin:7: byte 0 \(0xff\) is not UTF-8"):
+    with pytest.raises(DataError, match=r"^stdin:7: byte 1 \(0xff\) is not UTF-8"):
         decode_line(b"\xff\n", "stdin:7")
 
 
@@ -227,8 +241,8 @@ def test_spread_places_are_in_order_and_leave_equal_gaps(count, most):
         (b"7z\xbc\xaf\x27\x1c\0", r"` is a 7z archive, but must be text\."),
         (gzip.compress(b"name".ljust(257, b"\0") + b"ustar\x0000", mtime=0), r"` is a tar archive, but must be text\."),
         (b"one\rtwo\rthree", r"` ends its lines with CR alone, as .* hint: convert it, for example with `tr '\\r' "),
-        ("one\ntwo".encode("utf-16-le"), r":1: NUL character at byte 1: .* hint: it looks like UTF-16: convert it"),
-        (b"one line\0\n", r":1: NUL character at byte 8: the file must be UTF-8 text\.$"),
+        ("one\ntwo".encode("utf-16-le"), r":1: NUL character at byte 2: .* hint: it looks like UTF-16: convert it"),
+        (b"one line\0\n", r":1: NUL character at byte 9: the file must be UTF-8 text\.$"),
     ],
     ids=["zip", "7z", "packed tar", "CR", "UTF-16", "NUL"],
 )

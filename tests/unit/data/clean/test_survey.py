@@ -52,6 +52,20 @@ def test_swapped_sides_are_said():
     assert list(other) == ["the source side looks like en (100%), not fr"]
 
 
+def test_letters_that_are_spelt_in_two_ways_are_shown():
+    """Also where the training text has one spelling and a held-out set the other."""
+    texts = [("Die Tür.", "این کتاب است"), ("Grün.", "یک سیب"), ("Schön.", "این كتاب است"), ("Mu\u0308de.", "یک سیب")]
+    source, target = survey(pairs(texts), "de", "fa")
+    assert source.what == "source lines with a letter that most lines spell in another way" and source.count == 1
+    assert "a:4 (u\u0308 (U+0075 U+0308), elsewhere ü (U+00FC))" in str(source)
+    assert target.what.startswith("target lines with a letter") and "a:3 (ك (U+0643), elsewhere ک (U+06A9))" in str(
+        target
+    )
+    train, held = pairs(texts[:2]), pairs(texts[2:], "held")
+    assert survey(train, "de", "fa") == []
+    assert [finding.examples[0].origin.file for finding in survey(train, "de", "fa", held)] == ["held", "held"]
+
+
 PLANTED = {
     "pairs whose sides look swapped": SENTENCES[0][::-1],
     "target lines in another script than Latin": ("One of them is here.", "Один из них здесь."),

@@ -273,7 +273,7 @@ def test_json_that_is_one_object_is_said(write):
 def test_json_that_is_not_utf_8_is_said_with_the_byte(write):
     file = write("a.json", "")
     Path(file).write_bytes('[{"en": "café", "de": "x"}]'.encode("latin-1"))
-    with pytest.raises(DataError, match=r"a\.json`: byte 12 \(0xe9\) is not UTF-8\. hint: convert the file to UTF-8"):
+    with pytest.raises(DataError, match=r"a\.json`: byte 13 \(0xe9\) is not UTF-8\. hint: convert the file to UTF-8"):
         texts(file)
 
 
@@ -378,6 +378,11 @@ def test_each_of_several_texts_in_one_language_is_in_a_pair(write, caplog):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
+        (
+            '<?xml version="1.0" encoding="utf-16"?><tmx/>',
+            r"a\.tmx` says in its first line that it is in utf-16, but it is not\. "
+            'hint: write `encoding="UTF-8"` there, or leave it out\\.$',
+        ),
         ("<tmx><body><tu>", r"a\.tmx:1: this is not well-formed XML: "),
         ("<tmx>\n<tu>\n&nbsp;</tu></tmx>", r"a\.tmx:3: this is not well-formed XML: Entity 'nbsp' not defined\.$"),
         (
@@ -520,6 +525,17 @@ def test_xliff(write, text):
     assert texts(bare) == [("one two", "eins zwei")]
 
 
+def test_a_line_end_whose_native_code_is_named_in_the_unit(write):
+    data = '<originalData><data id="d1">&lt;br/&gt;</data><data id="d2">&lt;b/&gt;</data></originalData>'
+    code = '<ph id="1" dataRef="d{0}"/>'
+    one, two = (
+        f"<segment><source>one{c}two</source><target>a{c}b</target></segment>" for c in map(code.format, (1, 2))
+    )
+    unit = f'<unit id="1">{data}{one}{two}{one}</unit><unit id="2">{one}</unit>'
+    file = write("a.xlf", f'<xliff version="2.0" srcLang="en" trgLang="de"><file id="f">{unit}</file></xliff>')
+    assert texts(file) == [("one two", "a b"), ("onetwo", "ab"), ("one two", "a b"), ("onetwo", "ab")]
+
+
 PO = """msgid ""
 msgstr "Language: de\\nContent-Type: text/plain; charset=UTF-8\\n"
 
@@ -571,7 +587,7 @@ def test_po_in_an_older_encoding(tmp_path):
     ):
         texts(str(file))
     file.write_bytes(old.replace("ISO-8859-1", "UTF-8").encode("latin-1"))
-    with pytest.raises(DataError, match=r"a\.po:5: byte 9 \(0xfc\) is not UTF-8"):
+    with pytest.raises(DataError, match=r"a\.po:5: byte 10 \(0xfc\) is not UTF-8"):
         texts(str(file))
 
 

@@ -172,7 +172,7 @@ def test_sources_that_are_all_named_before_their_targets_are_refused(write):
         ('{"src": 1, "tgt": ""}', r"a\.jsonl:1: field `src` must be a string, but is a number\."),
         ('{"src": "", "tgt": null}', r"a\.jsonl:1: field `tgt` must be a string, but is null\."),
         ('{"src": "\\ud800", "tgt": ""}', r"a\.jsonl:1: field `src` contains half of a surrogate pair"),
-        ('{"src": "a\\u0000", "tgt": ""}', r"a\.jsonl:1: field `src`: NUL character at byte 1"),
+        ('{"src": "a\\u0000", "tgt": ""}', r"a\.jsonl:1: field `src`: NUL character at byte 2"),
     ],
 )
 def test_jsonl_that_cannot_be_used(write, line, message):

@@ -111,3 +111,23 @@ def test_entries_of_a_python_caller_that_no_file_could_have(terms, kind, sentenc
 def test_what_is_no_entry_is_refused():
     with pytest.raises(ConfigError, match=r"^entry 2 of the glossary must be an `Entry`, but is \('a', 'b'\)\.$"):
         Glossary([Entry("a", ("b",), False), ("a", "b")])  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize(
+    ("term", "sentence"),
+    [
+        ("grün", "ein gru\u0308nes, gru\u0308n"), ("gru\u0308n", "Grün ist es"),
+        ("سيب", "یک سیب سبز"), ("كتاب", "این کتاب"),
+        ("API", "das ＡＰＩ"), ("سلام", "ﺳﻼﻡ دنیا"), ("น้ำ", "น้ํา"), ("și", "tu şi eu"),
+    ],
+)  # fmt: skip
+def test_a_term_is_found_in_any_spelling_of_its_letters(term, sentence):
+    [entry] = Glossary([Entry(term, ("x",), False)]).constraints(sentence).required
+    assert entry.source == term
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_letters_that_are_not_the_same_are_not_taken_for_it():
+    glossary = Glossary([Entry("على", ("on",), False), Entry("grun", ("x",), False)])
+    assert glossary.constraints("علي grün").required == ()
