@@ -186,7 +186,7 @@ def rows_of(lines: Iterator[Line], translator: "Translator", file: str | None, b
         except DataError as error:
             if bad is None or not columns.begun:
                 raise
-            bad.reasons.append(error.message.rstrip("."))
+            bad.add(number, error)
             cells = []
         if cells is not None:
             yield Line("\t".join(cells), line.end, name)
