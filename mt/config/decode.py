@@ -1,4 +1,7 @@
-"""The settings of a translation. Each field has its default, its bounds, and its help as an option of a command."""
+"""The settings of a translation. Each field has its default, its bounds, and its help as an option of a command.
+
+`bounded` and `check_bounds` serve the other sections, too.
+"""
 
 import math
 from collections.abc import Callable
@@ -34,8 +37,10 @@ WIDTH = Bound(lambda n: n > 0, "be positive", "a whole number from 1 to 1,000", 
 COUNT_FROM_0 = Bound(lambda n: n >= 0, "not be negative", "a whole number of at least 0")
 POSITIVE = Bound(lambda n: n > 0, "be positive", "a number above 0")
 FROM_0 = Bound(lambda n: n >= 0, "not be negative", "a number of at least 0")
+FROM_1 = Bound(lambda n: n >= 1, "be at least 1", "a number of at least 1")
 PATIENCE = Bound(lambda n: n > 0, "be positive", "a number above 0, or inf", endless=True)
 SHARE = Bound(lambda n: 0 <= n <= 1, "lie in [0, 1]", "a number from 0 to 1")
+BELOW_1 = Bound(lambda n: 0 <= n < 1, "lie in [0, 1)", "a number from 0 to below 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,12 @@ def setting(
     default: Any, group: str, help: str, bound: Bound | None = None, metavar: str | None = None, **metadata: Any
 ) -> Any:
     """A field with an `Option`. Args: metadata: more of it, such as `LATER`."""
-    return field(default=default, metadata={"option": Option(group, help, bound, metavar), **metadata})
+    return bounded(default, bound, option=Option(group, help, bound, metavar), **metadata)
+
+
+def bounded(default: Any, bound: Bound | None, **metadata: Any) -> Any:
+    """A field whose value `check_bounds` checks. Args: metadata: more of it, such as `LATER`."""
+    return field(default=default, metadata={"bound": bound, **metadata})
 
 
 def options_of(section: type, group: str = "") -> dict[str, Option]:
@@ -69,7 +79,7 @@ def own_search(section: Any) -> list[str]:
 def check_bounds(section: Any, name: str) -> None:
     """Raises: ConfigError: for the first field of a dataclass whose value is out of its bound."""
     for f in fields(section):
-        bound, value = f.metadata["option"].bound if "option" in f.metadata else None, getattr(section, f.name)
+        bound, value = f.metadata.get("bound"), getattr(section, f.name)
         nullable = type(None) in get_args(f.type)
         if bound is not None and not (nullable and value is None):
             require(bound.fits(value), f"{name}.{f.name}", bound.must + (" or null" if nullable else ""), value)
