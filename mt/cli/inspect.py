@@ -5,7 +5,7 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from mt.cli.inspect_tables import model_name, show_inputs, show_shares, write_page
 from mt.cli.lines import file_texts
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mt.interpret.report import Exhibit
 
 logger = logging.getLogger("mt")
-T = TypeVar("T")
 EPILOG = """\
 examples:
   mt inspect attention runs/my-run --text "Two dogs are running."
@@ -104,12 +103,12 @@ def run(argv: list[str]) -> int:
         args.output = Path("attention.html")
     if inputs:
         return show_inputs(args, inputs)
-    first, last = args.lines
+    first, last = args.lines.start + 1, args.lines.stop
     lines = args.text or file_texts(args.input, last + 1)  # read once: it may be a pipe
-    sources = chosen(lines, args.lines)
-    given = args.reference and chosen(args.reference, args.lines)
+    sources = lines[args.lines]
+    given = args.reference and args.reference[args.lines]
     if args.references:
-        given = chosen(file_texts(args.references, last), args.lines)
+        given = file_texts(args.references, last)[args.lines]
     if first > 1 and not sources:
         raise DataError(f"{args.input or '--text'} has fewer than {counted(first, 'sentence')}, where --lines begins.")
     if not any(text.strip() for text in sources):
@@ -162,8 +161,8 @@ def check_languages(args: argparse.Namespace) -> None:
         check_language(args.references, tgt, src, "target")
 
 
-def line_range(text: str) -> tuple[int, int]:
-    """ "20" as (1, 20), "21-40" as (21, 40)."""
+def line_range(text: str) -> slice:
+    """ "20" and "21-40" as what selects these lines, which count from 1, of a list."""
     first, dash, last = text.partition("-")
     try:
         found = (int(first), int(last)) if dash else (1, int(first))
@@ -173,12 +172,7 @@ def line_range(text: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(
             f"must be a number of sentences, such as 20, or a range, such as 21-40: {text}"
         )
-    return found
-
-
-def chosen(items: Sequence[T], lines: tuple[int, int]) -> Sequence[T]:
-    """Those from the first to the last number, counted from 1."""
-    return items[lines[0] - 1 : lines[1]]
+    return slice(found[0] - 1, found[1])
 
 
 def gold_of(args: argparse.Namespace, sources: Sequence[str], given: Sequence[str] | None) -> "Sequence[Gold]":
@@ -187,7 +181,7 @@ def gold_of(args: argparse.Namespace, sources: Sequence[str], given: Sequence[st
     from mt.alignment.pharaoh import check_gold, read_gold
 
     args.spaces = True  # gold links count words of tokenised text
-    gold = chosen(read_gold(file_texts(args.gold, args.lines[1]), base=args.gold_base, path=args.gold), args.lines)
+    gold = read_gold(file_texts(args.gold, args.lines.stop), base=args.gold_base, path=args.gold)[args.lines]
     check_gold(gold, sources, given, base=args.gold_base, path=args.gold)
     return gold
 

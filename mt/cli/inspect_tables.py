@@ -81,7 +81,7 @@ def chosen_rows(args: argparse.Namespace, inputs: Sequence[Input]) -> Rows:
     for option in OF_TEXT:
         if getattr(args, option):
             raise ConfigError(f"--{option} needs a model that reads text, but {args.model} reads columns of a table.")
-    first, last = args.lines
+    first, last = args.lines.start + 1, args.lines.stop
     typed = ((text, f"row {number:,}") for number, text in enumerate(args.text or (), 1))
     found = list(islice(read_sources(args.input, inputs) if args.input else typed, first - 1, last))
     sources = [source for source, _ in found]
@@ -89,7 +89,7 @@ def chosen_rows(args: argparse.Namespace, inputs: Sequence[Input]) -> Rows:
         hint = "the first row of a TSV table is its header." if first == 1 else "lower the numbers of --lines."
         raise DataError(f"{args.input or '--text'} has no row to show.", hint=hint)
     translations = args.reference if args.references is None else file_texts(args.references, last)
-    given = None if translations is None else translations[first - 1 : last]
+    given = None if translations is None else translations[args.lines]
     if given is not None and len(given) != len(sources):
         problem = f"{counted(len(sources), 'row')} cannot have {counted(len(given), 'translation')}"
         raise DataError(f"{problem}.", hint="give one translation for each row.")
