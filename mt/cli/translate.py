@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
 from mt.cli.document_options import (
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from mt.decode.translation import Translation
     from mt.decode.translator import Translator
 
-T = TypeVar("T")
 CHUNK = 2000  # lines that are sorted by length together
 
 
@@ -110,7 +109,7 @@ def run(argv: list[str]) -> int:
         pipeline = Pipeline(translator, args, show)  # raises before an old output file is overwritten
         items = pipeline.options.with_prefixes(lines)
         if args.input:
-            items = begun(items)
+            items = chain(list(islice(items, 1)), items)  # the first is read now: there may be no header
         with output as out:
             process(items, size, pipeline.translate, out, live=not args.input and size > 1)
     if pipeline.linked is not None:
@@ -190,11 +189,6 @@ def rows_of(lines: Iterator[Line], translator: "Translator", file: str | None, b
             cells = []
         if cells is not None:
             yield Line("\t".join(cells), line.end, name)
-
-
-def begun(items: Iterator[T]) -> Iterator[T]:
-    """The same items, of which the first is read now. Raises: what it raises, such as `DataError` for no header."""
-    return chain(list(islice(items, 1)), items)
 
 
 class Pipeline:
