@@ -12,7 +12,7 @@ from mt.cli.lines import file_texts
 from mt.cli.options import Parser, check_output
 from mt.data.corpus.names import check_language
 from mt.errors import ConfigError, DataError, counted
-from mt.files import explained, write_output
+from mt.files import write_output
 
 if TYPE_CHECKING:
     from mt.alignment.pharaoh import Gold
@@ -133,8 +133,7 @@ def run(argv: list[str]) -> int:
         from mt.interpret.heat_maps import drawing
 
         for path in filter(None, (args.png, args.svg)):
-            with explained(f"`{path}` cannot be written"):
-                write_output(path, drawing(exhibits[0], path.suffix))
+            write_output(path, drawing(exhibits[0], path.suffix))
     return 0
 
 

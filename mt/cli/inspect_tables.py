@@ -12,7 +12,7 @@ from mt.cli.lines import file_texts, results
 from mt.config import Input
 from mt.data.corpus.columns import read_sources
 from mt.errors import ConfigError, DataError, counted
-from mt.files import explained, write_output
+from mt.files import write_output
 
 if TYPE_CHECKING:
     from mt.decode.translator import Translator
@@ -51,8 +51,7 @@ def show_inputs(args: argparse.Namespace, inputs: Sequence[Input]) -> int:
     if args.png:
         from mt.interpret.input_pictures import drawing
 
-        with explained(f"`{args.png}` cannot be written"):
-            write_output(args.png, drawing(seen[0]))
+        write_output(args.png, drawing(seen[0]))
     return 0
 
 
@@ -128,7 +127,6 @@ def model_name(path: Path) -> str:
 
 def write_page(path: Path, html: str) -> None:
     """Raises: CheckpointError: when it cannot be written."""
-    with explained(f"`{path}` cannot be written"):
-        write_output(path, html.encode("utf-8", "replace"))  # a word of the command line need not be UTF-8
+    write_output(path, html.encode("utf-8", "replace"))  # a word of the command line need not be UTF-8
     if path.is_file():  # no pipe
         logger.info(f"open {path} in a browser")

@@ -122,8 +122,7 @@ def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
     if output:
         from mt.train.curves import page
 
-        with explained(f"`{output}` cannot be written"):
-            write_output(output, page(runs).encode("utf-8", "replace"))
+        write_output(output, page(runs).encode("utf-8", "replace"))
         print(f"The curves are in {output}.", file=sys.stderr)
     if as_json:
         differ = {key: [run.config.get(key) for run in runs] for key in differing(runs)}

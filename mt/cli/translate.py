@@ -26,7 +26,7 @@ from mt.cli.options import Parser, add_device_options, check_output, dash_is_def
 from mt.cli.search_options import SearchOptions, add_search_options, check_prefixes, check_search_options, prefix_file
 from mt.data.corpus.names import check_language
 from mt.errors import CheckpointError, DataError
-from mt.files import explained, write_output
+from mt.files import write_output
 from mt.text.lines import check_file
 
 if TYPE_CHECKING:
@@ -162,8 +162,7 @@ def run_document(args: argparse.Namespace) -> int:
         written = write_translated(document.naming(*direction(args)), lines, translate(lines))
     else:
         written = document.write([])
-    with explained(f"`{args.to}` cannot be written"):
-        write_output(args.to, written)
+    write_output(args.to, written)
     if document.left:
         print(f"`{args.document}`: {document.left}.", file=sys.stderr)
     return 0
