@@ -46,11 +46,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     text = parser.add_mutually_exclusive_group(required=True)
     text.add_argument("--text", nargs="+", metavar="LINE", help="source sentences, or cells such as photo.png")
     text.add_argument(
-        "-i",
-        "--input",
-        metavar="FILE",
+        "-i", "--input", metavar="FILE",
         help="a file of source sentences; the first 20 are shown, others with --lines 21-40",
-    )
+    )  # fmt: skip
     translations = parser.add_mutually_exclusive_group()
     translations.add_argument(
         "--reference", nargs="+", metavar="LINE", help="their translations (default: the model's own)"

@@ -95,12 +95,10 @@ class DecodeConfig:
         1.0, "beam", "exponent P of a score, log p / length ** P", FROM_0.up_to(50), "P"
     )
     length_norm: LengthNorm = setting(
-        LengthNorm.average,
-        "beam",
+        LengthNorm.average, "beam",
         "average: scores are log p / length ** P; gnmt: log p / ((5 + length) / 6) ** P; none: log p",
-        **LATER,
-        **OWN_SEARCH,
-    )
+        **LATER, **OWN_SEARCH,
+    )  # fmt: skip
     min_ratio: float = setting(0.0, "length", "at least R pieces per source piece", FROM_0.up_to(100), "R", **LATER)
     min_length: int = setting(
         0, "length", "at least N pieces, without the end mark", COUNT_FROM_0.up_to(100_000), "N", **LATER
@@ -121,36 +119,25 @@ class DecodeConfig:
         0.5, "beam", "penalty of a group for pieces that earlier groups chose", FROM_0, "D", **LATER
     )
     coverage_penalty: float = setting(
-        0.0,
-        "beam",
-        "penalty for source words without attention; try 0.05 to 0.2 if translations are too short",
-        FROM_0,
-        "B",
-        **LATER,
-        **OWN_SEARCH,
-    )
+        0.0, "beam", "penalty for source words without attention; try 0.05 to 0.2 if translations are too short",
+        FROM_0, "B", **LATER, **OWN_SEARCH,
+    )  # fmt: skip
     no_repeat_ngram: int = setting(
         0, "rules", "never repeat N pieces in a row; 0: no such rule", COUNT_FROM_0, "N", **LATER
     )
     unknown: Unknown = setting(Unknown.keep, "rules", "ban: never produce the unknown piece", **LATER)
     split: Split = setting(
-        Split.auto,
-        "rules",
+        Split.auto, "rules",
         "auto: translate lines that are longer, or have more sentences, than usual in the training text in parts: "
         "by sentences, then by clauses (not with a model of summaries); always: all lines by sentences, also where "
-        "no mark shows an end; never: each line as one sentence",
-        **LATER,
-    )
+        "no mark shows an end; never: each line as one sentence", **LATER,
+    )  # fmt: skip
     patience: float | None = setting(
-        1.0,
-        "beam",
+        1.0, "beam",
         "stop a sentence once P * beam hypotheses are finished; inf: only when no unfinished one can win, which is "
         "exact and takes 1.1 to 1.7 times as long",
-        PATIENCE,
-        "P",
-        **LATER,
-        before=None,  # the rule of model folders that do not name one
-    )
+        PATIENCE, "P", **LATER, before=None,  # the rule of model folders that do not name one
+    )  # fmt: skip
     batch_tokens: int = setting(4096, "", "source pieces translated together", COUNT.up_to(10_000_000))
 
     def __post_init__(self) -> None:
