@@ -160,13 +160,17 @@ def write_file(path: Path, content: bytes) -> None:
 
 def write_output(path: Path, content: bytes) -> None:
     """As `write_file`, for a file that the user names: where it is a link, the file behind it is written; a pipe or a
-    device, which keeps no content, is written to, and so is a file in a folder that permits no new one."""
+    device, which keeps no content, is written to, and so is a file in a folder that permits no new one.
+
+    Raises: CheckpointError.
+    """
     real = Path(os.path.realpath(path))
-    # By its own name: where `/dev/stdout` is a pipe, its real name is that of no file.
-    if path.exists() and not (path.is_file() and os.access(real.parent, os.W_OK)):
-        path.write_bytes(content)
-    else:
-        write_file(real, content)
+    with explained(f"`{path}` cannot be written"):
+        # By its own name: where `/dev/stdout` is a pipe, its real name is that of no file.
+        if path.exists() and not (path.is_file() and os.access(real.parent, os.W_OK)):
+            path.write_bytes(content)
+        else:
+            write_file(real, content)
 
 
 def write_text(path: Path, text: str) -> None:

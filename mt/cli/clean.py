@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mt.cli.options import Parser, check_new, number, positive_int
 from mt.config import CleanConfig
-from mt.config.decode import Bound
+from mt.config.decode import FROM_1
 from mt.errors import ConfigError, DataError, counted
 from mt.files import explained, whole_folder
 from mt.text.languages import check_code
@@ -24,7 +24,6 @@ logger = logging.getLogger("mt")
 Languages = tuple[str, str]
 RULES = ("copies", "duplicates", "swapped", "language", "numbers", "markup")
 USUAL = ("copies", "duplicates", "swapped", "language")
-RATIO = number(float, Bound(lambda n: n >= 1, "", "a number of at least 1"))
 NAME = "train"  # of the files written
 MOST_TOLD = 5  # spellings of letters, of a side
 REMOVED = "removed.jsonl"
@@ -71,7 +70,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
         "--max-chars", type=positive_int, default=default.max_chars, help=f"of a side (default: {default.max_chars:,})"
     )
     parser.add_argument(
-        "--max-ratio", type=RATIO, default=default.max_ratio,
+        "--max-ratio", type=number(float, FROM_1), default=default.max_ratio,
         help=f"of the longer side to the shorter, each plus 10 characters (default: {default.max_ratio:g})",
     )  # fmt: skip
     args = parser.parse_args(argv)

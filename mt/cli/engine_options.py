@@ -82,7 +82,20 @@ def settings(args: argparse.Namespace) -> "SearchSettings":
 
 def load_model(args: argparse.Namespace, path: Path | None) -> "Translator":
     """The model with the engine and the tag of the options. Raises: CheckpointError, ConfigError."""
-    return tagged(_load_model(args, path), getattr(args, "tag", None))
+    if args.engine == "torch" or args.against_ct2:
+        from mt.decode.load import load as load_with_torch
+
+        if args.against_ct2:
+            logger.warning(f"torch searches, not CTranslate2: it cannot honour {', '.join(args.against_ct2)}")
+        translator = load_with_torch(path, device=args.device, precision=args.precision)
+    else:
+        from mt.interchange.load import load
+
+        translator = load(
+            path, engine=args.engine, quantization=args.quantization or EXACT, device=args.device,
+            precision=args.precision, settings=settings(args), sampler=partial(sample_of, path),
+        )  # fmt: skip
+    return tagged(translator, getattr(args, "tag", None))
 
 
 def tagged(translator: "Translator", tag: str | None) -> "Translator":
@@ -97,21 +110,6 @@ def direction(args: argparse.Namespace) -> tuple[str, str]:
 
     src, tgt = languages(args.model)
     return src, language_of_tag(args.tag or "") or tgt
-
-
-def _load_model(args: argparse.Namespace, path: Path | None) -> "Translator":
-    if args.engine == "torch" or args.against_ct2:
-        from mt.decode.load import load as load_with_torch
-
-        if args.against_ct2:
-            logger.warning(f"torch searches, not CTranslate2: it cannot honour {', '.join(args.against_ct2)}")
-        return load_with_torch(path, device=args.device, precision=args.precision)
-    from mt.interchange.load import load
-
-    return load(
-        path, engine=args.engine, quantization=args.quantization or EXACT, device=args.device,
-        precision=args.precision, settings=settings(args), sampler=partial(sample_of, path),
-    )  # fmt: skip
 
 
 def sample_of(path: Path | None, translator: "Translator") -> "Sample":

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -161,13 +160,10 @@ def tell_warm_up(config: Config, choices: Mapping[str, object], overrides: list[
 def last_of_each(overrides: list[str]) -> list[str]:
     """Of several values for one key the last, which counts, as without a sweep: with one value and a sweep of the same
     key the jobs would have one name, and so one folder."""
-
-    def key(override: Override) -> tuple[str, bool]:
-        return override.key_or_group, isinstance(override.value(), dict)  # a group, or the settings in it
-
     kept: dict[tuple[str, bool], str] = {}
     for text in overrides:
-        place = key(parse(text))
+        override = parse(text)
+        place = override.key_or_group, isinstance(override.value(), dict)  # a group, or the settings in it
         kept.pop(place, None)  # so that the order is that of the values that count
         kept[place] = text
     return list(kept.values())

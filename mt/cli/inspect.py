@@ -5,21 +5,20 @@ import argparse
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from mt.cli.inspect_tables import model_name, show_inputs, show_shares, write_page
 from mt.cli.lines import file_texts
 from mt.cli.options import Parser, check_output
 from mt.data.corpus.names import check_language
 from mt.errors import ConfigError, DataError, counted
-from mt.files import explained, write_output
+from mt.files import write_output
 
 if TYPE_CHECKING:
     from mt.alignment.pharaoh import Gold
     from mt.interpret.report import Exhibit
 
 logger = logging.getLogger("mt")
-T = TypeVar("T")
 EPILOG = """\
 examples:
   mt inspect attention runs/my-run --text "Two dogs are running."
@@ -47,11 +46,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     text = parser.add_mutually_exclusive_group(required=True)
     text.add_argument("--text", nargs="+", metavar="LINE", help="source sentences, or cells such as photo.png")
     text.add_argument(
-        "-i",
-        "--input",
-        metavar="FILE",
+        "-i", "--input", metavar="FILE",
         help="a file of source sentences; the first 20 are shown, others with --lines 21-40",
-    )
+    )  # fmt: skip
     translations = parser.add_mutually_exclusive_group()
     translations.add_argument(
         "--reference", nargs="+", metavar="LINE", help="their translations (default: the model's own)"
@@ -104,12 +101,12 @@ def run(argv: list[str]) -> int:
         args.output = Path("attention.html")
     if inputs:
         return show_inputs(args, inputs)
-    first, last = args.lines
+    first, last = args.lines.start + 1, args.lines.stop
     lines = args.text or file_texts(args.input, last + 1)  # read once: it may be a pipe
-    sources = chosen(lines, args.lines)
-    given = args.reference and chosen(args.reference, args.lines)
+    sources = lines[args.lines]
+    given = args.reference and args.reference[args.lines]
     if args.references:
-        given = chosen(file_texts(args.references, last), args.lines)
+        given = file_texts(args.references, last)[args.lines]
     if first > 1 and not sources:
         raise DataError(f"{args.input or '--text'} has fewer than {counted(first, 'sentence')}, where --lines begins.")
     if not any(text.strip() for text in sources):
@@ -134,8 +131,7 @@ def run(argv: list[str]) -> int:
         from mt.interpret.heat_maps import drawing
 
         for path in filter(None, (args.png, args.svg)):
-            with explained(f"`{path}` cannot be written"):
-                write_output(path, drawing(exhibits[0], path.suffix))
+            write_output(path, drawing(exhibits[0], path.suffix))
     return 0
 
 
@@ -162,8 +158,8 @@ def check_languages(args: argparse.Namespace) -> None:
         check_language(args.references, tgt, src, "target")
 
 
-def line_range(text: str) -> tuple[int, int]:
-    """ "20" as (1, 20), "21-40" as (21, 40)."""
+def line_range(text: str) -> slice:
+    """ "20" and "21-40" as what selects these lines, which count from 1, of a list."""
     first, dash, last = text.partition("-")
     try:
         found = (int(first), int(last)) if dash else (1, int(first))
@@ -173,12 +169,7 @@ def line_range(text: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(
             f"must be a number of sentences, such as 20, or a range, such as 21-40: {text}"
         )
-    return found
-
-
-def chosen(items: Sequence[T], lines: tuple[int, int]) -> Sequence[T]:
-    """Those from the first to the last number, counted from 1."""
-    return items[lines[0] - 1 : lines[1]]
+    return slice(found[0] - 1, found[1])
 
 
 def gold_of(args: argparse.Namespace, sources: Sequence[str], given: Sequence[str] | None) -> "Sequence[Gold]":
@@ -187,7 +178,7 @@ def gold_of(args: argparse.Namespace, sources: Sequence[str], given: Sequence[st
     from mt.alignment.pharaoh import check_gold, read_gold
 
     args.spaces = True  # gold links count words of tokenised text
-    gold = chosen(read_gold(file_texts(args.gold, args.lines[1]), base=args.gold_base, path=args.gold), args.lines)
+    gold = read_gold(file_texts(args.gold, args.lines.stop), base=args.gold_base, path=args.gold)[args.lines]
     check_gold(gold, sources, given, base=args.gold_base, path=args.gold)
     return gold
 

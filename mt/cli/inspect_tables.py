@@ -12,7 +12,7 @@ from mt.cli.lines import file_texts, results
 from mt.config import Input
 from mt.data.corpus.columns import read_sources
 from mt.errors import ConfigError, DataError, counted
-from mt.files import explained, write_output
+from mt.files import write_output
 
 if TYPE_CHECKING:
     from mt.decode.translator import Translator
@@ -51,8 +51,7 @@ def show_inputs(args: argparse.Namespace, inputs: Sequence[Input]) -> int:
     if args.png:
         from mt.interpret.input_pictures import drawing
 
-        with explained(f"`{args.png}` cannot be written"):
-            write_output(args.png, drawing(seen[0]))
+        write_output(args.png, drawing(seen[0]))
     return 0
 
 
@@ -81,7 +80,7 @@ def chosen_rows(args: argparse.Namespace, inputs: Sequence[Input]) -> Rows:
     for option in OF_TEXT:
         if getattr(args, option):
             raise ConfigError(f"--{option} needs a model that reads text, but {args.model} reads columns of a table.")
-    first, last = args.lines
+    first, last = args.lines.start + 1, args.lines.stop
     typed = ((text, f"row {number:,}") for number, text in enumerate(args.text or (), 1))
     found = list(islice(read_sources(args.input, inputs) if args.input else typed, first - 1, last))
     sources = [source for source, _ in found]
@@ -89,7 +88,7 @@ def chosen_rows(args: argparse.Namespace, inputs: Sequence[Input]) -> Rows:
         hint = "the first row of a TSV table is its header." if first == 1 else "lower the numbers of --lines."
         raise DataError(f"{args.input or '--text'} has no row to show.", hint=hint)
     translations = args.reference if args.references is None else file_texts(args.references, last)
-    given = None if translations is None else translations[first - 1 : last]
+    given = None if translations is None else translations[args.lines]
     if given is not None and len(given) != len(sources):
         problem = f"{counted(len(sources), 'row')} cannot have {counted(len(given), 'translation')}"
         raise DataError(f"{problem}.", hint="give one translation for each row.")
@@ -128,7 +127,6 @@ def model_name(path: Path) -> str:
 
 def write_page(path: Path, html: str) -> None:
     """Raises: CheckpointError: when it cannot be written."""
-    with explained(f"`{path}` cannot be written"):
-        write_output(path, html.encode("utf-8", "replace"))  # a word of the command line need not be UTF-8
+    write_output(path, html.encode("utf-8", "replace"))  # a word of the command line need not be UTF-8
     if path.is_file():  # no pipe
         logger.info(f"open {path} in a browser")

@@ -142,6 +142,10 @@ class BadLines:
         self.reasons: list[str] = []
         self.numbers: set[int] = set()  # from 1
 
+    def add(self, number: int, error: DataError) -> None:
+        self.numbers.add(number)
+        self.reasons.append(error.message.rstrip("."))
+
     def report(self) -> None:
         """Log how many there were, and the first ones with their reasons."""
         if self.reasons:
@@ -183,8 +187,7 @@ def _decoded(lines: Iterable[bytes], name: str, bad: BadLines | None) -> Iterato
         except DataError as error:
             if bad is None:
                 raise
-            bad.numbers.add(number)
-            bad.reasons.append(error.message.rstrip("."))
+            bad.add(number, error)
             text, whole = "", raw.endswith(b"\n") or len(raw) <= MAX_LINE
             end = end if whole else b"\n"
         yield Line(text, end)

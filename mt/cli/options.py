@@ -52,7 +52,7 @@ class Parser(argparse.ArgumentParser):
 
     def refuse_empty(self, args: Sequence[str]) -> None:
         """Raises: ConfigError: for an empty word of a command line, and an option with an empty value."""
-        for before, text in zip(["", *args], args, strict=False):
+        for before, text in pairwise(["", *args]):
             if not text or (text.startswith("--") and text.find("=") == len(text) - 1):
                 option = text.removesuffix("=") or (before if before.startswith("-") else "an argument")
                 self.error(f"{option} has an empty value (is a variable not set?)")
@@ -103,10 +103,8 @@ class Parser(argparse.ArgumentParser):
         return ""
 
     def _with_options(self) -> str:
-        before = ["", *self.words]
-        alone = [
-            word for word, last in zip(self.words, before, strict=False) if last[:1] != "-" and Path(word).is_file()
-        ]
+        words = pairwise(["", *self.words])
+        alone = [word for before, word in words if before[:1] != "-" and Path(word).is_file()]
         ways = [way for way in self.files if way.count("{}") == len(alone)]
         if not ways:
             return ""

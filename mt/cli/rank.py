@@ -51,12 +51,9 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser = Parser(prog="mt rank", description=about, epilog=EPILOG, files=["--queries {} --candidates {}"])
     parser.add_argument("model", type=Path, metavar="MODEL", help="model folder, run or checkpoint")
     parser.add_argument(
-        "--queries",
-        type=text_file,
-        required=True,
-        metavar="FILE",
+        "--queries", type=text_file, required=True, metavar="FILE",
         help="one query a line, plain or compressed; -: stdin",
-    )
+    )  # fmt: skip
     parser.add_argument("--candidates", type=text_file, required=True, metavar="FILE", help="one candidate a line")
     parser.add_argument(
         "--candidates-are", choices=["targets", "sources"], default="targets",

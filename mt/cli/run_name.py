@@ -36,7 +36,8 @@ def run_name(
         require(not config.run.name.startswith("-"), "run.name", "not begin with a dash", config.run.name)
         named, parts = set[str](), [config.run.name]
     else:
-        named, parts = recipe(config, choices)
+        data = corpus_name(config.data.train, own_languages(config)) if config.data.train else str(config.data.corpus)
+        named, parts = chosen_parts(choices, data, config.init.path)
     given = (text.lstrip("+").partition("=") for text in job)
     values = {key: unquoted(value) for key, _, value in given}
     differ = sorted(key for key in values if key not in {*named, *NOT_IN_NAMES, *fixed})
@@ -56,13 +57,6 @@ def tell_name(given: str | None, config: Config) -> None:
         )
 
 
-def recipe(config: Config, choices: Mapping[str, object]) -> tuple[set[str], list[str]]:
-    """The groups of presets that the name is made of, and the preset chosen from each."""
-    data = config.data
-    named = corpus_name(data.train, own_languages(config)) if data.train else str(data.corpus)
-    return chosen_parts(choices, named, config.init.path)
-
-
 def own_languages(config: Config) -> tuple[str, str] | None:
     inferred = infer_languages(config.data.train) or (None, None)
     src, tgt = config.data.src or inferred[0], config.data.tgt or inferred[1]
@@ -76,6 +70,7 @@ def model_name(path: Path) -> str:
 
 
 def chosen_parts(choices: Mapping[str, object], data: str, origin: str | None = None) -> tuple[set[str], list[str]]:
+    """The groups of presets that a name is made of, and what it says of each. Args: data: the name of the text."""
     named = next(([group] for group in (FILE_GROUP, "experiment") if choices.get(group)), ["data", "model"])
     parts = {group: data if group == "data" else str(choices[group]) for group in named}
     if choices.get("debug"):

@@ -62,9 +62,11 @@ def run(argv: list[str]) -> int:
         args.runs = [path for path in args.runs if not holds_sweeps(path)]  # of `runs/*`
     for path in args.runs:
         check_run(path)
-    if args.what == "compare" and len(args.runs) < 2:
+    if args.what == "delete":
+        return delete(args.runs, args.yes)
+    if len(args.runs) < 2:
         raise ConfigError("compare takes at least two runs.", hint="`mt runs` lists the runs.")
-    return compare(args.runs, args.output, as_json=args.json) if args.what == "compare" else delete(args.runs, args.yes)
+    return compare(args.runs, args.output, as_json=args.json)
 
 
 def holds_sweeps(path: Path) -> bool:
@@ -120,8 +122,7 @@ def compare(paths: list[Path], output: Path | None, *, as_json: bool) -> int:
     if output:
         from mt.train.curves import page
 
-        with explained(f"`{output}` cannot be written"):
-            write_output(output, page(runs).encode("utf-8", "replace"))
+        write_output(output, page(runs).encode("utf-8", "replace"))
         print(f"The curves are in {output}.", file=sys.stderr)
     if as_json:
         differ = {key: [run.config.get(key) for run in runs] for key in differing(runs)}

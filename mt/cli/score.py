@@ -79,7 +79,7 @@ def run(argv: list[str]) -> int:
             f"--source and --target are for a model that reads text, but {args.model} reads rows of a table.",
             hint="give the table, which has both sides, with `--pairs FILE.tsv`.",
         )
-    # whole: lengths may differ
+    # read whole first: that one file has more lines is told before any score is printed
     pairs = read(args, bad) if args.skip_bad else list(read_given(files, columns, src, tgt))
     bad.report()
     from mt.compute.device import set_up_cpu

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from mt.cli.choice_options import Chooser, add_choice_options, check_choice_options, load_models
 from mt.cli.document_options import (
@@ -27,14 +27,13 @@ from mt.cli.options import Parser, add_device_options, check_output, dash_is_def
 from mt.cli.search_options import SearchOptions, add_search_options, check_prefixes, check_search_options, prefix_file
 from mt.data.corpus.names import check_language
 from mt.errors import CheckpointError, DataError
-from mt.files import explained, write_output
+from mt.files import write_output
 from mt.text.lines import check_file
 
 if TYPE_CHECKING:
     from mt.decode.translation import Translation
     from mt.decode.translator import Translator
 
-T = TypeVar("T")
 CHUNK = 2000  # lines that are sorted by length together
 
 
@@ -111,7 +110,7 @@ def run(argv: list[str]) -> int:
         pipeline = Pipeline(translator, args, show)  # raises before an old output file is overwritten
         items = pipeline.options.with_prefixes(lines)
         if args.input:
-            items = begun(items)
+            items = chain(list(islice(items, 1)), items)  # the first is read now: there may be no header
         with output as out:
             process(items, size, pipeline.translate, out, live=not args.input and size > 1)
     if pipeline.linked is not None:
@@ -164,8 +163,7 @@ def run_document(args: argparse.Namespace) -> int:
         written = write_translated(document.naming(*direction(args)), lines, translate(lines))
     else:
         written = document.write([])
-    with explained(f"`{args.to}` cannot be written"):
-        write_output(args.to, written)
+    write_output(args.to, written)
     if document.left:
         print(f"`{args.document}`: {document.left}.", file=sys.stderr)
     return 0
@@ -187,15 +185,10 @@ def rows_of(lines: Iterator[Line], translator: "Translator", file: str | None, b
         except DataError as error:
             if bad is None or not columns.begun:
                 raise
-            bad.reasons.append(error.message.rstrip("."))
+            bad.add(number, error)
             cells = []
         if cells is not None:
             yield Line("\t".join(cells), line.end, name)
-
-
-def begun(items: Iterator[T]) -> Iterator[T]:
-    """The same items, of which the first is read now. Raises: what it raises, such as `DataError` for no header."""
-    return chain(list(islice(items, 1)), items)
 
 
 class Pipeline:

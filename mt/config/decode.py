@@ -1,4 +1,7 @@
-"""The settings of a translation. Each field has its default, its bounds, and its help as an option of a command."""
+"""The settings of a translation. Each field has its default, its bounds, and its help as an option of a command.
+
+`bounded` and `check_bounds` serve the other sections, too.
+"""
 
 import math
 from collections.abc import Callable
@@ -34,8 +37,10 @@ WIDTH = Bound(lambda n: n > 0, "be positive", "a whole number from 1 to 1,000", 
 COUNT_FROM_0 = Bound(lambda n: n >= 0, "not be negative", "a whole number of at least 0")
 POSITIVE = Bound(lambda n: n > 0, "be positive", "a number above 0")
 FROM_0 = Bound(lambda n: n >= 0, "not be negative", "a number of at least 0")
+FROM_1 = Bound(lambda n: n >= 1, "be at least 1", "a number of at least 1")
 PATIENCE = Bound(lambda n: n > 0, "be positive", "a number above 0, or inf", endless=True)
 SHARE = Bound(lambda n: 0 <= n <= 1, "lie in [0, 1]", "a number from 0 to 1")
+BELOW_1 = Bound(lambda n: 0 <= n < 1, "lie in [0, 1)", "a number from 0 to below 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,12 @@ def setting(
     default: Any, group: str, help: str, bound: Bound | None = None, metavar: str | None = None, **metadata: Any
 ) -> Any:
     """A field with an `Option`. Args: metadata: more of it, such as `LATER`."""
-    return field(default=default, metadata={"option": Option(group, help, bound, metavar), **metadata})
+    return bounded(default, bound, option=Option(group, help, bound, metavar), **metadata)
+
+
+def bounded(default: Any, bound: Bound | None, **metadata: Any) -> Any:
+    """A field whose value `check_bounds` checks. Args: metadata: more of it, such as `LATER`."""
+    return field(default=default, metadata={"bound": bound, **metadata})
 
 
 def options_of(section: type, group: str = "") -> dict[str, Option]:
@@ -69,7 +79,7 @@ def own_search(section: Any) -> list[str]:
 def check_bounds(section: Any, name: str) -> None:
     """Raises: ConfigError: for the first field of a dataclass whose value is out of its bound."""
     for f in fields(section):
-        bound, value = f.metadata["option"].bound if "option" in f.metadata else None, getattr(section, f.name)
+        bound, value = f.metadata.get("bound"), getattr(section, f.name)
         nullable = type(None) in get_args(f.type)
         if bound is not None and not (nullable and value is None):
             require(bound.fits(value), f"{name}.{f.name}", bound.must + (" or null" if nullable else ""), value)
@@ -85,12 +95,10 @@ class DecodeConfig:
         1.0, "beam", "exponent P of a score, log p / length ** P", FROM_0.up_to(50), "P"
     )
     length_norm: LengthNorm = setting(
-        LengthNorm.average,
-        "beam",
+        LengthNorm.average, "beam",
         "average: scores are log p / length ** P; gnmt: log p / ((5 + length) / 6) ** P; none: log p",
-        **LATER,
-        **OWN_SEARCH,
-    )
+        **LATER, **OWN_SEARCH,
+    )  # fmt: skip
     min_ratio: float = setting(0.0, "length", "at least R pieces per source piece", FROM_0.up_to(100), "R", **LATER)
     min_length: int = setting(
         0, "length", "at least N pieces, without the end mark", COUNT_FROM_0.up_to(100_000), "N", **LATER
@@ -111,36 +119,25 @@ class DecodeConfig:
         0.5, "beam", "penalty of a group for pieces that earlier groups chose", FROM_0, "D", **LATER
     )
     coverage_penalty: float = setting(
-        0.0,
-        "beam",
-        "penalty for source words without attention; try 0.05 to 0.2 if translations are too short",
-        FROM_0,
-        "B",
-        **LATER,
-        **OWN_SEARCH,
-    )
+        0.0, "beam", "penalty for source words without attention; try 0.05 to 0.2 if translations are too short",
+        FROM_0, "B", **LATER, **OWN_SEARCH,
+    )  # fmt: skip
     no_repeat_ngram: int = setting(
         0, "rules", "never repeat N pieces in a row; 0: no such rule", COUNT_FROM_0, "N", **LATER
     )
     unknown: Unknown = setting(Unknown.keep, "rules", "ban: never produce the unknown piece", **LATER)
     split: Split = setting(
-        Split.auto,
-        "rules",
+        Split.auto, "rules",
         "auto: translate lines that are longer, or have more sentences, than usual in the training text in parts: "
         "by sentences, then by clauses (not with a model of summaries); always: all lines by sentences, also where "
-        "no mark shows an end; never: each line as one sentence",
-        **LATER,
-    )
+        "no mark shows an end; never: each line as one sentence", **LATER,
+    )  # fmt: skip
     patience: float | None = setting(
-        1.0,
-        "beam",
+        1.0, "beam",
         "stop a sentence once P * beam hypotheses are finished; inf: only when no unfinished one can win, which is "
         "exact and takes 1.1 to 1.7 times as long",
-        PATIENCE,
-        "P",
-        **LATER,
-        before=None,  # the rule of model folders that do not name one
-    )
+        PATIENCE, "P", **LATER, before=None,  # the rule of model folders that do not name one
+    )  # fmt: skip
     batch_tokens: int = setting(4096, "", "source pieces translated together", COUNT.up_to(10_000_000))
 
     def __post_init__(self) -> None:

@@ -30,17 +30,18 @@ def from_plain(section: type[Section], values: object, where: str) -> Section:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} must be an object with settings, but is {shown(values)}.")
     types = get_type_hints(section)
-    names = {f.name for f in fields(section)}  # pyright: ignore[reportArgumentType]
+    known = fields(section)  # pyright: ignore[reportArgumentType]
+    names = {f.name for f in known}
     for key in values:
         if key not in names:
             name = key if isinstance(key, str) and key.isprintable() and len(key) <= SHOWN else shown(key)
             raise ConfigError(f"{where} has no setting `{name}`; this version knows {', '.join(sorted(names))}.")
-    absent = [f for f in fields(section) if f.name not in values]  # pyright: ignore[reportArgumentType]
+    absent = [f for f in known if f.name not in values]
     missing = sorted(f.name for f in absent if not f.metadata.get("later"))
     if missing:
         raise ConfigError(f"{where} lacks `{missing[0]}`; the file is from another version, or damaged.")
     before = {f.name: f.metadata["before"] for f in absent if "before" in f.metadata}
-    barred = {f.name: f.metadata.get("not", ()) for f in fields(section)}  # pyright: ignore[reportArgumentType]
+    barred = {f.name: f.metadata.get("not", ()) for f in known}
     given = {key: _plain(types[key], value, f"{where}: `{key}`", barred[key]) for key, value in values.items()}
     return section(**before, **given)
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from mt.config.decode import LATER, DecodeConfig
+from mt.config.decode import BELOW_1, COUNT, FROM_0, FROM_1, LATER, POSITIVE, SHARE, DecodeConfig, bounded, check_bounds
 from mt.config.enums import OptimizerKind, Precision, ScheduleKind, Sharding, Subset, TokenizerKind, Use, Watch
 from mt.config.inputs import parse_inputs
 from mt.config.model import ModelConfig
@@ -70,14 +70,13 @@ class DataConfig:
 class CleanConfig:
     """Rules that remove training pairs. Removed pairs are counted and reported; dev and test are not cleaned."""
 
-    max_chars: int = 1000
-    max_ratio: float = 9.0  # characters of the longer side over the shorter, each plus 10
+    max_chars: int = bounded(1000, COUNT)
+    max_ratio: float = bounded(9.0, FROM_1)  # characters of the longer side over the shorter, each plus 10
     drop_copies: bool = False
     drop_duplicates: bool = False
 
     def __post_init__(self) -> None:
-        require(self.max_chars > 0, "clean.max_chars", "be positive", self.max_chars)
-        require(self.max_ratio >= 1, "clean.max_ratio", "be at least 1", self.max_ratio)
+        check_bounds(self, "clean")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -141,16 +140,14 @@ class BatchConfig:
 
 @dataclass(kw_only=True, slots=True)
 class LossConfig:
-    label_smoothing: float = 0.1
-    ctc: float = field(default=0.0, metadata=LATER)  # for speech: weight of a CTC loss that helps the encoder; 0: none
+    label_smoothing: float = bounded(0.1, BELOW_1)
+    ctc: float = bounded(0.0, FROM_0, **LATER)  # for speech: weight of a CTC loss that helps the encoder; 0: none
     ctc_tag: str | None = field(default=None, metadata=LATER)  # only for targets that begin with it; null: for all
     # weight of the difference of two readings of each pair, the second without one of several inputs; 0: one reading
-    consistency: float = field(default=0.0, metadata=LATER)
+    consistency: float = bounded(0.0, FROM_0, **LATER)
 
     def __post_init__(self) -> None:
-        require(0 <= self.label_smoothing < 1, "loss.label_smoothing", "lie in [0, 1)", self.label_smoothing)
-        require(self.ctc >= 0, "loss.ctc", "not be negative", self.ctc)
-        require(self.consistency >= 0, "loss.consistency", "not be negative", self.consistency)
+        check_bounds(self, "loss")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -158,40 +155,31 @@ class AlignmentConfig:
     """Guided alignment: a loss trains one head of the decoder's cross-attention to follow word links."""
 
     links: list[str] = field(default_factory=list)  # Pharaoh files: one for each corpus of `data.train`, line by line
-    weight: float = 0.1  # of this loss relative to the translation loss, both sums over target tokens; 0: off
-    layer: int | None = None  # of the decoder, counted from 1; null: the second last
-    head: int = 1  # of that layer, counted from 1
+    # of this loss relative to the translation loss, both sums over target tokens; 0: off
+    weight: float = bounded(0.1, FROM_0)
+    layer: int | None = bounded(None, COUNT)  # of the decoder, counted from 1; null: the second last
+    head: int = bounded(1, COUNT)  # of that layer, counted from 1
 
     def __post_init__(self) -> None:
         _require_list("alignment.links", self.links)
-        require(self.weight >= 0, "alignment.weight", "not be negative", self.weight)
-        require(self.layer is None or self.layer > 0, "alignment.layer", "be positive or null", self.layer)
-        require(self.head > 0, "alignment.head", "be positive", self.head)
+        check_bounds(self, "alignment")
 
 
 @dataclass(kw_only=True, slots=True)
 class OptimConfig:
     name: OptimizerKind = field(default=OptimizerKind.muon, metadata={"before": OptimizerKind.adamw})
-    lr: float = 3e-3  # the peak, reached at the end of the warm-up
+    lr: float = bounded(3e-3, POSITIVE)  # the peak, reached at the end of the warm-up
     # the rate of embeddings, relative to `lr`; null: 2.5 with Muon, 1 with AdamW
-    embedding_lr_ratio: float | None = field(default=None, metadata={"before": 1.0})
-    beta1: float = 0.9
-    beta2: float = 0.98
-    eps: float = 1e-9
-    momentum: float = field(default=0.9, metadata={"before": 0.95})  # of Muon
-    weight_decay: float = 0.0
-    clip_norm: float = 1.0  # 0: no clipping
+    embedding_lr_ratio: float | None = bounded(None, POSITIVE, before=1.0)
+    beta1: float = bounded(0.9, BELOW_1)
+    beta2: float = bounded(0.98, BELOW_1)
+    eps: float = bounded(1e-9, POSITIVE)
+    momentum: float = bounded(0.9, BELOW_1, before=0.95)  # of Muon
+    weight_decay: float = bounded(0.0, FROM_0)
+    clip_norm: float = bounded(1.0, FROM_0)  # 0: no clipping
 
     def __post_init__(self) -> None:
-        require(self.lr > 0, "optim.lr", "be positive", self.lr)
-        ratio = self.embedding_lr_ratio
-        require(ratio is None or ratio > 0, "optim.embedding_lr_ratio", "be positive or null", ratio)
-        require(0 <= self.beta1 < 1, "optim.beta1", "lie in [0, 1)", self.beta1)
-        require(0 <= self.beta2 < 1, "optim.beta2", "lie in [0, 1)", self.beta2)
-        require(self.eps > 0, "optim.eps", "be positive", self.eps)
-        require(0 <= self.momentum < 1, "optim.momentum", "lie in [0, 1)", self.momentum)
-        require(self.weight_decay >= 0, "optim.weight_decay", "not be negative", self.weight_decay)
-        require(self.clip_norm >= 0, "optim.clip_norm", "not be negative", self.clip_norm)
+        check_bounds(self, "optim")
 
 
 @dataclass(kw_only=True, slots=True)
@@ -199,14 +187,12 @@ class ScheduleConfig:
     """The learning rate over time. `cosine`, `linear` and `wsd` depend on the end of the run."""
 
     name: ScheduleKind = ScheduleKind.linear
-    warmup_steps: int = field(default=50, metadata={"before": 300})  # Muon needs few, AdamW more
-    decay_share: float = 0.2  # wsd: the last share of the run over which the rate falls
-    final_ratio: float = 0.0  # cosine, linear, wsd: the rate at the end, as a share of the peak
+    warmup_steps: int = bounded(50, FROM_0, before=300)  # Muon needs few, AdamW more
+    decay_share: float = bounded(0.2, SHARE)  # wsd: the last share of the run over which the rate falls
+    final_ratio: float = bounded(0.0, SHARE)  # cosine, linear, wsd: the rate at the end, as a share of the peak
 
     def __post_init__(self) -> None:
-        require(self.warmup_steps >= 0, "schedule.warmup_steps", "not be negative", self.warmup_steps)
-        require(0 <= self.decay_share <= 1, "schedule.decay_share", "lie in [0, 1]", self.decay_share)
-        require(0 <= self.final_ratio <= 1, "schedule.final_ratio", "lie in [0, 1]", self.final_ratio)
+        check_bounds(self, "schedule")
 
 
 @dataclass(kw_only=True, slots=True)

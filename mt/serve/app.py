@@ -41,7 +41,7 @@ from mt.serve.language_names import language_name
 from mt.serve.limits import Limits
 from mt.serve.links import align, other_words
 from mt.serve.metrics import Metrics
-from mt.serve.refusal import RefusedError
+from mt.serve.refusal import RefusedError, invalid
 from mt.serve.served import AUTO, Directory, Served
 from mt.serve.texts import document, html, plain
 
@@ -179,13 +179,13 @@ class Service:
         name = file_name(file.filename or "")
         kind = suffix_of(name)
         if not kind:
-            raise RefusedError(400, "Invalid request: file format not supported")
+            raise invalid("file format not supported")
         if not (content := await file.read()).strip():
-            raise RefusedError(400, "Invalid request: empty file")
+            raise invalid("empty file")
         try:
             parsed = await asyncio.to_thread(read_document, content, kind)
         except DataError as error:
-            raise RefusedError(400, f"Invalid request: {error.message}") from None
+            raise invalid(error.message) from None
         self._check_size(parsed.texts, several=False)
         served, _ = self._served(parsed.texts, source, target)
         options = replace(served.options(1, glossary_field(fields)), details=False)
@@ -251,7 +251,7 @@ class Service:
 
 
 def _too_long(size: int, most: int) -> RefusedError:
-    return RefusedError(400, f"Invalid request: request ({size}) exceeds text limit ({most})")
+    return invalid(f"request ({size}) exceeds text limit ({most})")
 
 
 def _detected(code: str, share: float) -> dict[str, Any]:
@@ -325,25 +325,16 @@ def sender(content: bytes, kind: str) -> Handler:
 def add_error_handlers(app: FastAPI) -> None:
     """Every error is JSON with one sentence."""
 
-    async def refused(_: Request, error: Exception) -> Response:
-        assert isinstance(error, RefusedError)
-        return refusal(error)
+    async def answer(_: Request, error: Exception) -> Response:
+        match error:
+            case HTTPException():
+                return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
+            case RequestValidationError():
+                return JSONResponse({"error": "Invalid request"}, 400)
+            case ClientDisconnect():
+                return Response(status_code=GONE)  # not an error of the server
+            case _:
+                return refusal(told(error))  # `Guard` logs what nobody expected
 
-    async def http(_: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return JSONResponse({"error": str(error.detail)}, error.status_code, error.headers)
-
-    async def invalid(_: Request, error: Exception) -> Response:
-        return JSONResponse({"error": "Invalid request"}, 400)
-
-    async def gone(_: Request, error: Exception) -> Response:
-        return Response(status_code=GONE)  # not an error of the server
-
-    async def unexpected(_: Request, error: Exception) -> Response:
-        return refusal(told(error))  # `Guard` logs it
-
-    app.add_exception_handler(RefusedError, refused)
-    app.add_exception_handler(HTTPException, http)
-    app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(ClientDisconnect, gone)
-    app.add_exception_handler(Exception, unexpected)
+    for kind in (RefusedError, HTTPException, RequestValidationError, ClientDisconnect, Exception):
+        app.add_exception_handler(kind, answer)

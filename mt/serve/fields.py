@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 
-from mt.serve.refusal import RefusedError
+from mt.serve.refusal import RefusedError, invalid
 from mt.text.lines import SURROGATE
 
 MOST_FIELDS = 1000
@@ -42,13 +42,13 @@ async def fields_of(request: Request) -> Fields:
         if kind == "multipart/form-data":
             pairs += await _multipart(request, sent)
         elif (body := await request.body()).lstrip()[:1] == b"{":  # `curl -d` says that it sends a form
-            raise RefusedError(400, "Invalid request: JSON needs the header Content-Type: application/json")
+            raise invalid("JSON needs the header Content-Type: application/json")
         elif kind == "application/x-www-form-urlencoded":
             pairs += _pairs(body)
     except UnicodeError:
-        raise RefusedError(400, "Invalid request: the form is not UTF-8") from None
+        raise invalid("the form is not UTF-8") from None
     except (HTTPException, MultiPartException, ValueError, KeyError, AssertionError) as error:
-        raise RefusedError(400, "Invalid request: the form cannot be read") from error
+        raise invalid("the form cannot be read") from error
     several = [value for name, value in pairs if name == "q"]
     values = _no_repeated([pair for pair in pairs if pair[0] != "q"])
     if several:  # q=one&q=two
@@ -93,7 +93,7 @@ def _no_repeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         repeated = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         shown = SURROGATE.sub("?", repeated[:40])  # without what cannot be sent
-        raise RefusedError(400, f"Invalid request: the key {shown!r} appears more than once")
+        raise invalid(f"the key {shown!r} appears more than once")
     return found
 
 
@@ -101,15 +101,15 @@ def text_field(fields: Fields, name: str) -> str:
     """A field that must be there. Raises: RefusedError: when it is missing, empty or no text."""
     value = fields.get(name)
     if value is None or value == "" or value == []:
-        raise RefusedError(400, f"Invalid request: missing {name} parameter")
+        raise invalid(f"missing {name} parameter")
     return checked_text(value, name)
 
 
 def checked_text(value: Any, name: str) -> str:
     if not isinstance(value, str):
-        raise RefusedError(400, f"Invalid request: {name} parameter must be text")
+        raise invalid(f"{name} parameter must be text")
     if SURROGATE.search(value):
-        raise RefusedError(400, f"Invalid request: {name} parameter has half of a surrogate pair")
+        raise invalid(f"{name} parameter has half of a surrogate pair")
     return value
 
 
@@ -125,7 +125,7 @@ def texts_field(fields: Fields, name: str = "q") -> tuple[list[str], bool]:
         return [checked_text(one, name) for one in value], True
     text = text_field(fields, name)
     if not text.strip():
-        raise RefusedError(400, f"Invalid request: missing {name} parameter")
+        raise invalid(f"missing {name} parameter")
     return [text], False
 
 
@@ -136,10 +136,10 @@ def count_field(fields: Fields, name: str, most: int) -> int:
         return 0
     spelt = isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", value)
     if not spelt and (isinstance(value, bool) or not isinstance(value, int)):
-        raise RefusedError(400, f"Invalid request: {name} parameter is not a number")
+        raise invalid(f"{name} parameter is not a number")
     number = max(0, int(value))
     if number > most:
-        raise RefusedError(400, f"Invalid request: {name} parameter must be <= {most}")
+        raise invalid(f"{name} parameter must be <= {most}")
     return number
 
 
@@ -151,7 +151,7 @@ def flag_field(fields: Fields, name: str) -> bool:
         return False
     if said in ("true", "1", True):
         return True
-    raise RefusedError(400, f"Invalid request: {name} parameter must be true or false")
+    raise invalid(f"{name} parameter must be true or false")
 
 
 def format_field(fields: Fields, formats: Collection[str], name: str = "format") -> str:
@@ -165,7 +165,7 @@ def format_field(fields: Fields, formats: Collection[str], name: str = "format")
 def file_field(fields: Fields, name: str = "file") -> UploadFile:
     value = fields.get(name)
     if not isinstance(value, UploadFile):
-        raise RefusedError(400, f"Invalid request: missing {name} parameter")
+        raise invalid(f"missing {name} parameter")
     if not value.filename:
-        raise RefusedError(400, "Invalid request: empty file")
+        raise invalid("empty file")
     return value

@@ -6,7 +6,7 @@ from typing import Any
 from mt.decode.constraints.glossary import Entry, Glossary, parse
 from mt.errors import DataError
 from mt.serve.fields import Fields, checked_text
-from mt.serve.refusal import RefusedError
+from mt.serve.refusal import invalid
 
 MOST_ENTRIES = 1000
 EXAMPLE = '{"source term": "target term"}'
@@ -36,4 +36,4 @@ def glossary_field(fields: Fields, name: str = "glossary") -> Glossary | None:
                 raise DataError(f"the glossary has more than {MOST_ENTRIES} entries")
         return Glossary(entries)
     except DataError as error:
-        raise RefusedError(400, f"Invalid request: {error.message}") from None
+        raise invalid(error.message) from None

@@ -68,11 +68,10 @@ def align(
     found = yield from translator.answering(lines, options)
     linked = linker.link(lines, [some[:1] for some in found])
     best = [some[0] for some in linked]
-    told = _Told(translator, Side(text), Side(layout.joined([one.text for one in best])))
-    place = len(layout.gaps[0])
-    for start, one, gap in zip(layout.starts(), best, layout.gaps[1:], strict=True):
+    said = replace(layout, lines=[one.text for one in best])
+    told = _Told(translator, Side(text), Side(layout.joined(said.lines)))
+    for one, start, place in zip(best, layout.starts(), said.starts(), strict=True):
         told.add(one, start, place, attention)
-        place += len(one.text) + len(gap)
     answer = told.answer()
     if options.nbest > 1:
         ranked = [[some[min(n, len(some) - 1)] for some in found] for n in range(max(map(len, found), default=0))]

@@ -9,3 +9,8 @@ class RefusedError(Exception):
         self.status = status
         self.message = message
         self.retry_after = retry_after
+
+
+def invalid(why: str) -> RefusedError:
+    """The error for a request that cannot be answered as it is, in the words of LibreTranslate."""
+    return RefusedError(400, f"Invalid request: {why}")
