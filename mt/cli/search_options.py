@@ -49,8 +49,6 @@ def check_search_options(parser: Parser, args: argparse.Namespace) -> None:
     """
     if args.beam is not None and args.nbest > args.beam:
         parser.error(f"--nbest {args.nbest} needs a beam at least as wide, but --beam is {args.beam}")
-    if args.max_length is not None and (args.min_length or 0) >= args.max_length:
-        parser.error(f"--min-length {args.min_length} must be below --max-length {args.max_length} (with the end mark)")
     if args.groups and args.beam and args.beam % args.groups:
         parser.error(f"--groups {args.groups} must divide the beam, but --beam is {args.beam}")
     if args.diversity is not None and args.groups == 1:

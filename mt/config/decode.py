@@ -144,9 +144,6 @@ class DecodeConfig:
         if self.patience == math.inf:
             self.patience = None  # the same rule; JSON has no infinity
         check_bounds(self, "decode")
-        fits = self.max_length is None or self.min_length < self.max_length
-        must = f"be below `decode.max_length` ({self.max_length}), which counts the end mark"
-        require(fits, "decode.min_length", must, self.min_length)
         fits = self.beam % self.groups == 0
         hint = f"take a beam that is a multiple of {self.groups}, or 1 group."
         require(fits, "decode.groups", f"be positive and divide `decode.beam` ({self.beam})", self.groups, hint=hint)

@@ -9,7 +9,6 @@ from mt.serve.fields import Fields, checked_text
 from mt.serve.refusal import invalid
 
 MOST_ENTRIES = 1000
-EXAMPLE = '{"source term": "target term"}'
 NEWLINE = re.compile("\r\n|\n|\r")
 
 
@@ -20,8 +19,6 @@ def glossary_field(fields: Fields, name: str = "glossary") -> Glossary | None:
         return None
     if isinstance(value, dict):  # a space at the beginning, so that no term begins a comment
         lines = (f" {checked_text(src, name)}\t{checked_text(tgt, name)}" for src, tgt in value.items())
-    elif not isinstance(value, str):
-        raise RefusedError(400, f"Invalid request: {name} parameter must be text, or an object such as {EXAMPLE}")
     else:
         lines = NEWLINE.split(checked_text(value, name))
     try:

@@ -152,11 +152,6 @@ WRONG = [
     (DecodeConfig, {"length_penalty": -1.0}, "`decode.length_penalty` must not be negative, but is -1.0."),
     (DecodeConfig, {"min_ratio": -1.0}, "`decode.min_ratio` must not be negative, but is -1.0."),
     (DecodeConfig, {"min_length": -1}, "`decode.min_length` must not be negative, but is -1."),
-    (
-        DecodeConfig,
-        {"min_length": 9, "max_length": 9},
-        "`decode.min_length` must be below `decode.max_length` (9), which counts the end mark, but is 9.",
-    ),
     (DecodeConfig, {"no_repeat_ngram": -1}, "`decode.no_repeat_ngram` must not be negative, but is -1."),
     (DecodeConfig, {"max_length": 0}, "`decode.max_length` must be positive or null, but is 0."),
     (DecodeConfig, {"patience": 0.0}, "`decode.patience` must be positive or null, but is 0.0."),

@@ -103,12 +103,3 @@ def test_a_glossary_that_is_too_large_is_not_read_to_its_end(terms, monkeypatch)
     with pytest.raises(RefusedError, match=r"^Invalid request: the glossary has more than 1000 entries$"):
         glossary.glossary_field({"glossary": terms})
     assert len(read) == 1001
-
-
-@pytest.mark.parametrize("terms", [["one", "eins"], [{"one": "eins"}], 5, True])
-def test_a_glossary_is_text_or_an_object(terms):
-    with pytest.raises(RefusedError) as refused:
-        glossary.glossary_field({"glossary": terms})
-    example = '{"source term": "target term"}'
-    assert str(refused.value) == f"Invalid request: glossary parameter must be text, or an object such as {example}"
-    assert glossary.glossary_field({"glossary": {"one": "eins"}}) is not None
