@@ -14,6 +14,7 @@ from mt.checkpoint.model_folder import Description
 from mt.compute.device import pick_device, pick_precision, set_up_cpu
 from mt.compute.distributed import Group, joined, place_in_group
 from mt.config import BatchConfig, Config, Positions, Precision, Sharding, SourceKind, Tying
+from mt.config.decode import check_lengths
 from mt.config.from_json import typed
 from mt.config.inputs import parse_inputs
 from mt.data.batching import Batch, BatchStream, Variation, choose_workers
@@ -85,6 +86,7 @@ def check(config: Config, *, processes: int = 1) -> None:
             f"{config.batch.max_length}.",
             hint="raise `model.max_length`, or lower `batch.max_length`.",
         )
+    check_lengths(config.decode)
     limits = (config.train.steps, config.train.epochs, config.train.minutes)
     if needs_end(config.schedule) and all(limit is None for limit in limits):
         raise ConfigError(

@@ -86,6 +86,22 @@ def check_bounds(section: Any, name: str) -> None:
             require(value <= bound.most, f"{name}.{f.name}", f"be at most {bound.most:,}", value)
 
 
+def check_lengths(section: "DecodeConfig") -> None:
+    """Raises: ConfigError: for a shortest output that is longer than the longest one.
+
+    Not a check of `DecodeConfig` itself: the longest output that a model can write is no contradiction of the user's,
+    and model folders that were written before this check load.
+    """
+    most = section.max_length
+    if most is not None:
+        says = f"be below `decode.max_length` ({most}), which counts the end mark"
+        hint = f"take at most {most - 1}, or raise `decode.max_length`."
+        require(section.min_length < most, "decode.min_length", says, section.min_length, hint=hint)
+    hint = "lower it, or raise `decode.max_ratio`."
+    says = f"be at most `decode.max_ratio` ({section.max_ratio:g})"
+    require(section.min_ratio <= section.max_ratio, "decode.min_ratio", says, section.min_ratio, hint=hint)
+
+
 @dataclass(kw_only=True, slots=True)
 class DecodeConfig:
     """How a trained model translates by default. Lengths count pieces, the end mark included."""

@@ -6,12 +6,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Literal, TypedDict
 
 from mt.config import DecodeConfig, LengthNorm, Split, Unknown
-from mt.config.decode import COUNT_FROM_0, WIDTH, Bound, check_bounds, setting
+from mt.config.decode import COUNT_FROM_0, WIDTH, Bound, check_bounds, check_lengths, setting
 from mt.config.from_json import from_plain
 from mt.decode.constraints.glossary import Constraints, Glossary
 from mt.errors import ConfigError, check_texts
 
 MBR_SAMPLES, MBR_EPSILON = 32, 0.02  # the cut-off that Freitag et al. 2023 (arXiv:2305.09860) found best
+LENGTHS = {"min_length", "max_length", "min_ratio", "max_ratio"}
 TEMPERATURE = Bound(
     lambda n: 0 < n < math.inf, "be positive and finite", "above 0 (the limit, always the likeliest piece, is --beam 1)"
 )
@@ -52,7 +53,10 @@ def changed(section: DecodeConfig, settings: SearchSettings) -> DecodeConfig:
     given = {name: value for name, value in settings.items() if value is not None}
     if given.get("beam") == 1:
         given.setdefault("groups", 1)  # greedy search: one hypothesis has no other to differ from
-    return from_plain(DecodeConfig, {**asdict(section), **given}, "a translation")
+    found = from_plain(DecodeConfig, {**asdict(section), **given}, "a translation")
+    if not LENGTHS.isdisjoint(given):
+        check_lengths(found)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,6 +9,7 @@ from mt.serve.fields import Fields, checked_text
 from mt.serve.refusal import invalid
 
 MOST_ENTRIES = 1000
+SHAPE = 'must be an object of source and target terms, such as {"house": "Haus"}, or text with a line for each entry'
 NEWLINE = re.compile("\r\n|\n|\r")
 
 
@@ -17,6 +18,9 @@ def glossary_field(fields: Fields, name: str = "glossary") -> Glossary | None:
     value: Any = fields.get(name)
     if value is None or value == "" or value == {}:
         return None
+    terms = value.values() if isinstance(value, dict) else [value]
+    if not all(isinstance(term, str) for term in terms):
+        raise RefusedError(400, f"Invalid request: {name} parameter {SHAPE}")
     if isinstance(value, dict):  # a space at the beginning, so that no term begins a comment
         lines = (f" {checked_text(src, name)}\t{checked_text(tgt, name)}" for src, tgt in value.items())
     else:

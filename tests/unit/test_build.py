@@ -77,6 +77,10 @@ def config(**sections) -> Config:
          "`alignment.layer` must be from 1 to 3 (`model.decoder_layers`), but is 4."),
         ({"alignment": AlignmentConfig(links=["a.links"], head=5)},
          "`alignment.head` must be from 1 to 4 (`model.heads`), but is 5."),
+        ({"decode": DecodeConfig(min_length=50, max_length=20)},
+         "`decode.min_length` must be below `decode.max_length` (20), which counts the end mark, but is 50."),
+        ({"decode": DecodeConfig(min_ratio=3.0)},
+         "`decode.min_ratio` must be at most `decode.max_ratio` (2), but is 3.0. hint: lower it, or raise `decode."),
     ],
 )  # fmt: skip
 def test_sections_that_disagree_are_refused(sections, sentence):
@@ -106,6 +110,8 @@ def test_what_a_hint_says_to_set_agrees(setting, processes):
         {"batch": BatchConfig(max_length=600), "model": ModelConfig(positions=Positions.rotary)},
         {"alignment": AlignmentConfig(links=["a.links"], layer=3, head=4)},
         {"alignment": AlignmentConfig(layer=9, head=9)},
+        {"decode": DecodeConfig(min_length=19, max_length=20)},
+        {"decode": DecodeConfig(min_ratio=3.0, max_ratio=3.0)},
     ],
 )  # fmt: skip
 def test_sections_that_agree_pass(sections):

@@ -8,7 +8,7 @@ from toy import number_tokenizer, trained_numbers
 
 from mt.config import DecodeConfig
 from mt.decode.constraints.glossary import Entry, Glossary
-from mt.decode.request import Sampling, SearchSettings, TranslateOptions
+from mt.decode.request import Sampling, SearchSettings, TranslateOptions, changed
 from mt.decode.search.transformer_stepper import CachedStepper
 from mt.decode.translator import Translator
 from mt.errors import ConfigError
@@ -62,6 +62,16 @@ def test_options_of_translate_reach_the_search(translator):
         ({"beam": "3"}, r"^a translation: `beam` must be a whole number, but is '3'\.$"),
         ({"beam": 0}, r"^`decode\.beam` must be positive, but is 0\.$"),
         (
+            {"min_length": 5, "max_length": 5},
+            r"^`decode\.min_length` must be below `decode\.max_length` \(5\), which counts the end mark, but is 5\. "
+            r"hint: take at most 4, or raise `decode\.max_length`\.$",
+        ),
+        (
+            {"min_ratio": 2.5},
+            r"^`decode\.min_ratio` must be at most `decode\.max_ratio` \(2\), but is 2\.5\. hint: lower it, or raise "
+            r"`decode\.max_ratio`\.$",
+        ),
+        (
             {"prefixes": ["a", "b"]},
             r"^there must be one prefix for each text, but the prefixes are 2 and the texts 1\.$",
         ),
@@ -72,6 +82,18 @@ def test_a_wrong_option_is_refused_by_name(translator, options, said):
         translator.translate("one", **options)
     with pytest.raises(ConfigError, match=said):
         translator.search(["one"], **options)
+
+
+def test_lengths_that_agree_as_a_hint_says(translator):
+    for options in ({"min_length": 4, "max_length": 5}, {"min_ratio": 2.5, "max_ratio": 2.5}, {"min_ratio": 2.0}):
+        assert translator.translate("one", **options)
+
+
+def test_a_model_whose_own_lengths_contradict_each_other_still_translates():
+    section = DecodeConfig(min_length=50, max_length=20)
+    assert changed(section, {"beam": 2, "min_length": None}).min_length == 50
+    with pytest.raises(ConfigError, match=r"^`decode\.min_length` must be below `decode\.max_length` \(30\)"):
+        changed(section, {"max_length": 30})
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 from linear import in_linear_time
@@ -94,6 +95,22 @@ def test_json_under_another_content_type_is_told_the_right_one(kind):
 def test_a_form_of_too_many_fields():
     with pytest.raises(RefusedError, match=r"^Invalid request: the form cannot be read$"):
         form("&".join(f"{n}=1" for n in range(1001)))
+
+
+@pytest.mark.parametrize(
+    "terms", [[], [["house", "Haus"]], ["house\tHaus"], 5, True, {"house": ["Haus"]}, {"house": None}]
+)
+def test_a_glossary_of_another_shape_is_told_both_that_can_be(terms):
+    with pytest.raises(RefusedError) as refused:
+        glossary.glossary_field({"glossary": terms})
+    assert refused.value.message == (
+        'Invalid request: glossary parameter must be an object of source and target terms, such as {"house": "Haus"}, '
+        "or text with a line for each entry"
+    )
+    typed = json.loads(re.findall(r"{.*?}", refused.value.message)[0])
+    for given in (typed, "house\tHaus"):
+        read = glossary.glossary_field({"glossary": given})
+        assert read is not None and read.constraints("a house") != read.constraints("a cat")
 
 
 @pytest.mark.parametrize("terms", ["one\teins\n" * 600_000, {f"one{number}": "eins" for number in range(100_000)}])
