@@ -20,7 +20,7 @@ def glossary_field(fields: Fields, name: str = "glossary") -> Glossary | None:
         return None
     terms = value.values() if isinstance(value, dict) else [value]
     if not all(isinstance(term, str) for term in terms):
-        raise RefusedError(400, f"Invalid request: {name} parameter {SHAPE}")
+        raise invalid(f"{name} parameter {SHAPE}")
     if isinstance(value, dict):  # a space at the beginning, so that no term begins a comment
         lines = (f" {checked_text(src, name)}\t{checked_text(tgt, name)}" for src, tgt in value.items())
     else:
