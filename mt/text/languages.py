@@ -63,24 +63,8 @@ NAMES = {
 CHINESE = {"cn": "hans", "sg": "hans", "my": "hans", "tw": "hant", "hk": "hant", "mo": "hant"}  # regions
 # Written from right to left, unless a code names another script.
 RIGHT_TO_LEFT = {
-    "ar",
-    "arc",
-    "arz",
-    "azb",
-    "ckb",
-    "dv",
-    "fa",
-    "he",
-    "iw",
-    "ji",
-    "nqo",
-    "ps",
-    "sd",
-    "syr",
-    "ug",
-    "ur",
-    "yi",
-}
+    "ar", "arc", "arz", "azb", "ckb", "dv", "fa", "he", "iw", "ji", "nqo", "ps", "sd", "syr", "ug", "ur", "yi",
+}  # fmt: skip
 RIGHT_TO_LEFT_SCRIPTS = {"adlm", "arab", "hebr", "nkoo", "syrc", "thaa"}
 BY_NAME = {name.casefold(): code for code, name in NAMES.items()}
 # The other codes of two letters in ISO 639-1.
