@@ -32,6 +32,7 @@ from mt.train.validate import Validation
 
 logger = logging.getLogger("mt")
 SAMPLES = 5
+RISEN = 1.05  # a loss on dev that has risen more than by chance
 SPECIAL_TO_SHELL = frozenset("'\"$`\\!")
 
 
@@ -60,11 +61,12 @@ class Run:
         if group.is_main:
             require_space(self.folder.checkpoints, checkpoint_bytes(trainer))
             self.folder.write_manifest(self.facts, command)
-            self.train()
+            dev_loss = self.train()
+            told = [learnt_by_heart(trainer.state.lowest_loss, dev_loss, trainer.stream.epoch)]
             if trainer.out_of_time:
-                unread = text_left(trainer.stream.epoch, trainer.state.seconds / 60)
-                for said in filter(None, (trainer.neighbours.report(), unread)):
-                    logger.info(said)
+                told += [trainer.neighbours.report(), text_left(trainer.stream.epoch, trainer.state.seconds / 60)]
+            for said in filter(None, told):
+                logger.info(said)
         else:
             trainer.fit(validate_first=self.before is not None)
         group.from_main(self.finish)
@@ -102,12 +104,16 @@ class Run:
             print(self.folder.report_finished(state))
         return finished
 
-    def train(self) -> None:
-        """Train on the main process: with metrics, samples and a progress line."""
-        trainer, folder = self.trainer, self.folder
+    def train(self) -> float | None:
+        """Train on the main process: with metrics, samples and a progress line.
+
+        Returns: the loss on dev of the last validation; None: there was none.
+        """
+        trainer, folder, losses = self.trainer, self.folder, list[float]()
         with Metrics(folder.path, step=trainer.state.step) as metrics, Progress() as progress:
 
             def on_validation(validation: Validation, state: TrainState) -> None:
+                losses.append(validation.loss)
                 folder.write_samples(validation, state)
                 rows = list(zip(validation.sources, validation.references, validation.hypotheses, strict=True))
                 text = "\n\n".join(f"{s}\n\n- {r}\n- **{h}**" for s, r, h in rows[:SAMPLES])
@@ -122,6 +128,7 @@ class Run:
 
             outputs = Outputs(metrics, progress, on_validation, on_bad_update)
             trainer.fit(outputs, validate_first=self.before is not None)
+        return losses[-1] if losses else None
 
     def finish(self) -> None:
         """Choose the weights, score the test set, write the model folder, print the result."""
@@ -202,6 +209,20 @@ def text_left(epoch: float, minutes: float) -> str | None:
     return (
         "This run has not read all of its training text; to read it once, this machine needs about "
         f"`train.minutes={math.ceil(minutes / epoch)}`. The same command with that limit goes on from here."
+    )
+
+
+def learnt_by_heart(least: float | None, last: float | None, epochs: float) -> str | None:
+    """What a run is told whose loss on dev has risen, while it still learnt its training text; None: it has not.
+
+    Args: least, last: the lowest loss on dev and that of the last validation; None: not known.
+    """
+    if least is None or last is None or not last > RISEN * least:
+        return None
+    return (
+        f"The loss on dev rose from {least:.2f} to {last:.2f}: the model learns its text by heart, which it has read "
+        f"{epochs:.0f} times. More text may help, a larger `model.dropout`, or each pair read twice "
+        "(`loss.consistency=2`), in a run with another `run.name`."
     )
 
 

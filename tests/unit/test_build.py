@@ -4,6 +4,7 @@ import math
 import random
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ from mt.config import (
     OptimizerKind,
     Positions,
     Precision,
+    RunConfig,
     ScheduleConfig,
     ScheduleKind,
     Subset,
@@ -427,3 +429,16 @@ def test_settings_from_python_may_be_paths_and_names(tmp_path):
     assert made.data.root == str(tmp_path)
     assert made.optim.name is OptimizerKind.adamw
     assert made == typed(made)
+
+
+def test_a_run_that_learns_its_text_by_heart_is_told_so(files, caplog):
+    caplog.set_level("INFO", "mt")
+    pairs = number_pairs(40, 1)
+    # The target of each dev source is that of the next, so a model that is sure of what it reads is far from right.
+    wrong = "".join(f"{one.src}\t{other.tgt}\n" for one, other in pairwise(pairs))
+    Path("dev.tsv").write_text(wrong, encoding="utf-8")
+    small = ModelConfig(dim=32, heads=2, ffn_dim=64, encoder_layers=1, decoder_layers=1, dropout=0.0)
+    schedule = TrainConfig(steps=120, validate_every=40)
+    train(own(model=small, train=schedule, run=RunConfig(name="run"), optim=OptimConfig(lr=1e-2)))
+    told = [line for line in caplog.messages if line.startswith("The loss on dev rose from ")]
+    assert len(told) == 1 and "learns its text by heart" in told[0]

@@ -1,5 +1,6 @@
 """Which weights are chosen, and what a run prints at its end."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from mt.compute.distributed import Group
 from mt.config import TrainConfig, Watch
 from mt.data.corpus.catalog import Corpus
 from mt.data.prepare import PreparedData
-from mt.train.run import Run, choose_weights, conclude, text_left
+from mt.train.run import Run, choose_weights, conclude, learnt_by_heart, text_left
 from mt.train.run_folder import RunFolder
 from mt.train.saving import Saver
 from mt.train.state import TrainState
@@ -103,6 +104,16 @@ def test_a_slow_machine_is_told_how_long_all_of_the_text_takes():
     assert said is not None and "has not read all of its training text; " in said
     assert "needs about `train.minutes=19`. The same command with that limit goes on" in said
     assert text_left(0.0, 8.1) is text_left(1.0, 8.1) is text_left(2.5, 8.1) is None
+
+
+def test_a_run_whose_loss_on_dev_rose_is_told_what_may_help():
+    said = learnt_by_heart(2.804, 3.018, 19.4)
+    assert said is not None and said.startswith("The loss on dev rose from 2.80 to 3.02: the model learns its text by")
+    assert "read 19 times" in said and "(`loss.consistency=2`), in a run with another `run.name`." in said
+    assert (
+        learnt_by_heart(2.804, 2.9, 19.4) is learnt_by_heart(None, 3.0, 2.0) is learnt_by_heart(2.0, None, 2.0) is None
+    )
+    assert learnt_by_heart(2.804, math.nan, 19.4) is None
 
 
 @pytest.mark.parametrize(
