@@ -43,6 +43,8 @@ def run(argv: list[str]) -> int:
         ran = overview(folder)
         ran = replace(ran, problem=problems[0] if problems else ran.problem)
         name_problems([ran], "mt info")
+        if not is_choice(model.path, folder):
+            ran = replace(ran, dev=None, test={}, basis={})  # the scores are those of the model that the run chose
     if args.json:
         print(json.dumps({**facts, "run": ran and ran.to_dict()}, ensure_ascii=False, indent=2))
         return 0

@@ -154,6 +154,14 @@ class BadLines:
             logger.warning(f"{counted(len(self.reasons), 'line')} skipped and left empty: {shown}{more}")
 
 
+class TypedLines(BadLines):
+    """The bad lines of a person at a terminal, who is told of each at once and types the next."""
+
+    def add(self, number: int, error: DataError) -> None:
+        self.numbers.add(number)
+        logger.warning(f"{error.message.rstrip('.')}. The line is left empty; type the next one.")
+
+
 def lines_of(stream: IO[bytes], name: str, bad: BadLines | None = None) -> Iterator[Line]:
     """The lines of a stream, which errors call `name`. Args: bad: collects lines that cannot be read; None: they raise.
 

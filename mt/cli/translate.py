@@ -20,7 +20,7 @@ from mt.cli.document_options import (
     read_checked,
 )
 from mt.cli.engine_options import add_engine_options, add_tag_option, check_engine_options, direction
-from mt.cli.lines import BadLines, Line, count_lines, file_lines, lines_of, process, results, waiting
+from mt.cli.lines import BadLines, Line, TypedLines, count_lines, file_lines, lines_of, process, results, waiting
 from mt.cli.link_options import Answer, LinkUser, add_link_options, wants_links
 from mt.cli.media_files import check_lines_of_text
 from mt.cli.options import Parser, add_device_options, check_output, dash_is_default, stdin
@@ -87,9 +87,9 @@ def run(argv: list[str]) -> int:
     read = args.input or "/dev/stdin"  # if a shell opened a file as stdin, this is that file
     check_output(args.output, read, args.glossary, prefix_file(args.prefix))
     output = results(args.output)
-    bad = BadLines() if args.skip_bad else None
-    lines = file_lines(args.input, bad) if args.input else lines_of(stdin(), "stdin", bad)
     typed = not args.input and sys.stdin.isatty()
+    bad = TypedLines() if typed else BadLines() if args.skip_bad else None
+    lines = file_lines(args.input, bad) if args.input else lines_of(stdin(), "stdin", bad)
     try:
         translator = load(args, args.input)
     except CheckpointError as error:

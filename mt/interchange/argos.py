@@ -30,6 +30,8 @@ KEPT = (CONFIG, CARD, JOINT, SOURCE, TARGET, TABLE, HEADS)  # files of a model f
 MOST_ENTRIES, MOST_FILES, MOST_BYTES = 1000, 50, 16 << 30  # of a package; of our model in it
 MOST_SHRUNK = 100  # times: weights hardly shrink
 BLOCK = 1 << 20
+ZIP_BEGINS = b"PK\3\4"
+AGAIN = "copy or fetch the file again, and compare its size with that of the original."
 LONGEST = 1024  # pieces that Argos Translate lets the engine read; it stops where a table of positions is shorter
 DATE = (1980, 1, 1, 0, 0, 0)  # the same model gives the same package
 
@@ -155,6 +157,9 @@ def read_package(package: Path, out: Path) -> None:
         if not package.exists():
             raise CheckpointError(f"`{package}` does not exist.")
         if not zipfile.is_zipfile(package):
+            with package.open("rb") as read:  # the list of a package's files is at its end
+                if read.read(len(ZIP_BEGINS)) == ZIP_BEGINS:
+                    raise CheckpointError(f"`{package}` is damaged: its end is missing.", hint=AGAIN)
             raise CheckpointError(f"`{package}` must be a package for Argos Translate, but is no zip file.")
         try:
             with zipfile.ZipFile(package) as opened:
@@ -165,7 +170,7 @@ def read_package(package: Path, out: Path) -> None:
                     with named_as({folder: package}):
                         verify_folder(folder)
         except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, ValueError) as error:  # RuntimeError: encrypted
-            raise CheckpointError(f"`{package}` is damaged: {error}.") from None
+            raise CheckpointError(f"`{package}` is damaged: {error}.", hint=AGAIN) from None
 
 
 def _ours(opened: zipfile.ZipFile, package: Path) -> dict[str, zipfile.ZipInfo]:

@@ -15,6 +15,7 @@ from mt.serve.refusal import RefusedError
 
 logger = logging.getLogger("mt.serve")
 GONE = 499  # nginx's status for a client that went away, which nobody sees but the counts
+PAUSE = 1.0  # seconds without a byte after which the client of a body that is too large waits for an answer
 DRAINED = 4  # times the largest body are read of one that is too large
 # The page needs nothing from elsewhere; answers of the interface are no pages.
 HEADERS = {
@@ -92,22 +93,30 @@ class Guard:
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
         too_large = RefusedError(413, f"Invalid request: the body has more than {self.most_bytes:,} bytes")
         refused_early = declared.isdigit() and int(declared) > self.most_bytes
+        # The client sends its body only after an interim answer, which the first `receive` would send.
+        asks_first = any(name == b"expect" and value.lower() == b"100-continue" for name, value in scope["headers"])
         size, whole, deadline = 0, False, time.monotonic() + REQUEST_TIME
 
         async def receiving() -> Message:
             nonlocal size, whole
             if whole:
                 return await receive()
+            if refused_early and asks_first:
+                raise too_large
             while True:
+                refused = refused_early or size > self.most_bytes
+                left = max(0.0, deadline - time.monotonic())
                 try:
-                    async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                    async with asyncio.timeout(min(left, PAUSE) if refused else left):
                         message = await receive()
                 except TimeoutError:
+                    if refused:
+                        raise too_large from None
                     raise RefusedError(408, "The request did not come to its end in time.") from None
                 if message["type"] == "http.request":
                     size += len(message.get("body", b""))
                     whole = not message.get("more_body", False)
-                    if size > self.most_bytes or refused_early:
+                    if refused_early or size > self.most_bytes:
                         if not whole and size < DRAINED * self.most_bytes:
                             continue  # a client that still sends would not read the answer
                         raise too_large

@@ -362,6 +362,17 @@ def test_a_body_that_is_too_large(server):
         assert connection.makefile("rb").readline().split()[1] == b"413"
 
 
+@pytest.mark.parametrize("more", [[], [b"Expect: 100-continue"]])
+def test_a_declared_body_that_is_too_large_and_does_not_come(server, more):
+    """The client hears it before it has sent all, and with Expect before it has sent anything."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:  # 30 s is the time for a body
+        kind, length = b"Content-Type: application/json", b"Content-Length: 2000000"
+        connection.sendall(b"\r\n".join([b"POST /translate HTTP/1.1", b"Host: x", kind, length, *more, b"", b""]))
+        if not more:
+            connection.sendall(b'{"q": "')
+        assert connection.makefile("rb").readline().split()[1] == b"413"
+
+
 def send_file(server, name, content, **fields):
     parts = [f'--x\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()]
     parts.append(f'--x\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n')

@@ -194,6 +194,9 @@ def test_the_scores_of_a_run_are_not_those_of_its_other_checkpoints(home, capsys
     for model, shown in (("runs/a", True), ("runs/a/model", True), (checkpoints[0], False)):
         info.run([str(model)])
         assert ("  scores " in capsys.readouterr().out) == shown
+        info.run([str(model), "--json"])
+        ran = json.loads(capsys.readouterr().out)["run"]
+        assert (ran["dev"] is not None) == bool(ran["basis"]) == shown and not ran["test"]
     shutil.move(checkpoints[0], home / "runs/a/mine")
     for folder in ("model", "checkpoints"):
         shutil.rmtree(home / "runs/a" / folder)

@@ -109,6 +109,16 @@ def test_a_person_gets_each_line_at_once(shout, monkeypatch, capsys):
     assert capsys.readouterr().err == "type a line to translate; press Ctrl-D to end\n"
 
 
+def test_a_person_who_types_a_bad_line_is_told_so_and_goes_on(shout, monkeypatch, caplog):
+    out, typed = io.BytesIO(), io.BytesIO(b"a\n\xe9\nb\n")
+    monkeypatch.setattr(module.sys, "stdin", SimpleNamespace(buffer=typed, isatty=lambda: True))
+    monkeypatch.setattr(module.sys, "stdout", SimpleNamespace(buffer=out, isatty=lambda: False))
+    assert run(["model"]) == 0
+    assert out.getvalue() == b"A\n\nB\n"
+    said = "stdin:2: byte 1 (0xe9) is not UTF-8. The line is left empty; type the next one."
+    assert caplog.messages == [said]
+
+
 def test_several_translations_come_as_json(shout):
     rows = [json.loads(line) for line in shout("ä\r\n\n".encode(), "--nbest", "3").decode().split("\n")[:-1]]
     assert [row["source"] for row in rows] == ["ä", ""]

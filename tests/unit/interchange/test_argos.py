@@ -223,10 +223,14 @@ def test_files_that_are_no_packages_are_refused(made, tmp_path):
     with pytest.raises(CheckpointError, match="must be a package for Argos Translate, but is no zip file"):
         read_package(path, tmp_path / "out")
     data = bytearray((made / "numbers.argosmodel").read_bytes())
+    for size in (4, 1000, len(data) // 2, len(data) - 30):
+        path.write_bytes(data[:size])
+        with pytest.raises(CheckpointError, match=r"is damaged: its end is missing\. hint: copy or fetch the file again"):
+            read_package(path, tmp_path / "out")
     place = data.index(b"tgt_weight")  # in the weights, which are stored as they are
     data[place] ^= 1
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match=r"is damaged: Bad CRC-32 for file '.*model\.safetensors'"):
+    with pytest.raises(CheckpointError, match=r"is damaged: Bad CRC-32 for .*model\.safetensors'\. hint: copy or"):
         read_package(path, tmp_path / "out")
     data[place] ^= 1
     entry = data.index(f"{TOP}/mt/MANIFEST.json".encode(), data.index(b"PK\x01\x02")) - 46
