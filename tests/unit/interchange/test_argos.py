@@ -225,7 +225,9 @@ def test_files_that_are_no_packages_are_refused(made, tmp_path):
     data = bytearray((made / "numbers.argosmodel").read_bytes())
     for size in (4, 1000, len(data) // 2, len(data) - 30):
         path.write_bytes(data[:size])
-        with pytest.raises(CheckpointError, match=r"is damaged: its end is missing\. hint: copy or fetch the file again"):
+        with pytest.raises(
+            CheckpointError, match=r"is damaged: its end is missing\. hint: copy or fetch the file again"
+        ):
             read_package(path, tmp_path / "out")
     place = data.index(b"tgt_weight")  # in the weights, which are stored as they are
     data[place] ^= 1
