@@ -19,9 +19,9 @@ chosen, so it holds for diverse beam search, whose groups have an n-best list ea
 **Patience.** The exact rule takes 1.1 to 1.7 times as long as the rule of most programs, for 0.0 to 0.2 BLEU
 (docs/BENCHMARKS.md). With `Search.patience` a sentence is done, too, when `patience * beam` hypotheses of it have ended
 (Kasai et al. 2022, "A Call for Clarity in Beam Search", arXiv 2204.05424), but not before `nbest` have, and not while
-an open one has a better score than all that have ended: a sure model has one good hypothesis, and the other places of
-its beam are soon full of ends that nobody wants. Without the last condition, 1, the default of `decode.patience`, is
-the rule of CTranslate2. With a patience below 1 the best one may depend on `nbest`.
+an open one has a better score than all that have ended: a confident model has one good hypothesis, and the rest of its
+beam soon fills with poor ones that have ended. CTranslate2 has the same rule with a patience of 1, the default of
+`decode.patience`, but without this last condition. With a patience below 1 the best one may depend on `nbest`.
 
 Groups and lexical constraints only change `expand`: groups choose one after the other (`diverse.py`), and constraints
 define another order of candidates (`beam_allocation.py`). A *unit* has a beam of its own: it is a sentence, or one of
@@ -69,9 +69,9 @@ class Beams:
 
     def select(self, stay: Int[Tensor, " U2"]) -> "Beams":
         """The beams of the units that stay."""
-        columns = (self.owner, self.limit, self.log_prob, self.node, self.prefix)
+        fields = (self.owner, self.limit, self.log_prob, self.node, self.prefix)
         progress = self.progress and Progress(self.progress.bits[stay], self.progress.met[stay])
-        owner, limit, log_prob, node, prefix = (column[stay] for column in columns)
+        owner, limit, log_prob, node, prefix = (field[stay] for field in fields)
         return Beams(owner, limit, log_prob, node, prefix, progress, self.coverage and self.coverage.select(stay))
 
     def scores(self, penalty: Float[Tensor, " L"], length: int) -> Float[Tensor, "U W"]:
@@ -145,22 +145,22 @@ def search_beams(
             log_probs = log_probs[fan_out]
         if attention and beams.coverage:
             beams.coverage = beams.coverage.add(attention.weights())
-        owner = (beams.owner // search.groups).repeat_interleave(beams.node.shape[1])
-        log_probs = apply_rules(rules, beams.prefix.flatten(0, 1), log_probs, owner)
+        sentence = (beams.owner // search.groups).repeat_interleave(beams.node.shape[1])  # of each row
+        log_probs = apply_rules(rules, beams.prefix.flatten(0, 1), log_probs, sentence)
         candidates, progress = choose(beams, log_probs, search, constraints)
         nodes = trellis.add(candidates, beams.node)
         ends = (candidates.token == search.eos) & (candidates.total > -torch.inf)
         finish(finished, beams.owner, beams.scores_of(candidates, penalty), nodes, ends)
         following, rows = advance(beams, candidates, nodes, ends, progress)
-        going = goes_on(following, finished, penalty, search.enough)
+        going = can_improve(following, finished, penalty, search.enough)
         going = going.view(-1, search.groups).any(dim=1)  # a sentence is done with its last group
         num_going = int(going.sum())
         if num_going < len(going) or search.groups > 1:
             of_units = going.repeat_interleave(search.groups)
-            give_up(unfinished, finished, before=beams, beams=following, going=of_units, penalty=penalty)
+            offer_unfinished(unfinished, finished, before=beams, beams=following, going=of_units, penalty=penalty)
             following.log_prob = following.log_prob.masked_fill(~of_units[:, None], -torch.inf)
         some_leave = num_going < len(going)
-        # `staying` asks the device three times.
+        # Only where needed: `staying` waits for the device three times.
         stay = staying(going) if some_leave else torch.arange(num_going, device=stepper.device)
         if some_leave:
             units = torch.arange(len(beams.owner), device=stepper.device).view(-1, search.groups)[stay].flatten()
@@ -175,13 +175,13 @@ def search_beams(
 
 def first_beams(limits: list[int], groups: int, device: torch.device, constraints: LexicalConstraints | None) -> Beams:
     """One empty hypothesis for each unit."""
-    column = (len(limits) * groups, 1)
+    shape = (len(limits) * groups, 1)
     return Beams(
-        owner=torch.arange(column[0], device=device),
+        owner=torch.arange(shape[0], device=device),
         limit=torch.tensor(limits, device=device).repeat_interleave(groups),
-        log_prob=torch.zeros(column, device=device),
-        node=torch.full(column, ROOT, device=device),
-        prefix=torch.zeros((*column, 0), dtype=torch.long, device=device),
+        log_prob=torch.zeros(shape, device=device),
+        node=torch.full(shape, ROOT, device=device),
+        prefix=torch.zeros((*shape, 0), dtype=torch.long, device=device),
         progress=constraints and constraints.start(),
     )
 
@@ -256,7 +256,7 @@ def advance(
     return following, beams.rows.gather(1, best.beam)
 
 
-def goes_on(beams: Beams, finished: NBestLists, penalty: Float[Tensor, " L"], enough: float) -> Bool[Tensor, " U"]:
+def can_improve(beams: Beams, finished: NBestLists, penalty: Float[Tensor, " L"], enough: float) -> Bool[Tensor, " U"]:
     """Which units are below their maximum length, can still improve their n-best list, and have too few ended
     hypotheses or an open one that is ahead of them."""
     bound = beams.log_prob.amax(dim=1) / penalty[beams.limit]
@@ -268,7 +268,7 @@ def goes_on(beams: Beams, finished: NBestLists, penalty: Float[Tensor, " L"], en
     return going & ((finished.offered[beams.owner] < enough) | leading)
 
 
-def give_up(
+def offer_unfinished(
     unfinished: NBestLists,
     finished: NBestLists,
     *,
