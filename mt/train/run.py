@@ -32,7 +32,7 @@ from mt.train.validate import Validation
 
 logger = logging.getLogger("mt")
 SAMPLES = 5
-RISEN = 1.05  # a loss on dev that has risen more than by chance
+RISEN = 0.05  # a rise of the loss on dev that is more than chance, as a share of the lowest one and in nats
 SPECIAL_TO_SHELL = frozenset("'\"$`\\!")
 
 
@@ -217,7 +217,7 @@ def learnt_by_heart(least: float | None, last: float | None, epochs: float) -> s
 
     Args: least, last: the lowest loss on dev and that of the last validation; None: not known.
     """
-    if least is None or last is None or not last > RISEN * least:
+    if least is None or last is None or not last - least > RISEN * max(least, 1.0):
         return None
     return (
         f"The loss on dev rose from {least:.2f} to {last:.2f}: the model learns its text by heart, which it has read "

@@ -113,7 +113,7 @@ def test_a_run_whose_loss_on_dev_rose_is_told_what_may_help():
     assert (
         learnt_by_heart(2.804, 2.9, 19.4) is learnt_by_heart(None, 3.0, 2.0) is learnt_by_heart(2.0, None, 2.0) is None
     )
-    assert learnt_by_heart(2.804, math.nan, 19.4) is None
+    assert learnt_by_heart(2.804, math.nan, 19.4) is learnt_by_heart(0.001, 0.04, 19.4) is None
 
 
 @pytest.mark.parametrize(
